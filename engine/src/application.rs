@@ -11,8 +11,11 @@ use crate::types::encoding::EncodingId;
 use crate::types::frame::{Frame, Message};
 use crate::types::history::Missed;
 use crate::types::quiet::Quiet;
+use crate::types::stream_path::{FirstMessage, PostedMessage};
 use crate::types::ticket::Address;
 use shardcast_protocol::close::CloseCode;
+use shardcast_protocol::events::Form;
+use shardcast_protocol::frame::Kind;
 use shardcast_protocol::http::{HeaderError, Headers, HttpRequest};
 use shardcast_protocol::pieces::Piece;
 use std::borrow::Cow;
@@ -61,6 +64,27 @@ pub trait Application: Sized + 'static {
         _request: &HttpRequest<'_>,
     ) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// What a request that would connect says as the client's first message: in its query, or in
+    /// the `body` of one that opens a stream ([`crate::Config::stream_paths`]). It is taken once
+    /// the connection is open. Asked before [`Application::connect`]; an error is the answer. The
+    /// default: nothing.
+    fn first_message(
+        &mut self,
+        _request: &HttpRequest<'_>,
+        _body: &[u8],
+    ) -> Result<Option<FirstMessage>, Refusal> {
+        Ok(None)
+    }
+
+    /// What the body of a request says that came to a path for posts
+    /// ([`crate::StreamPurpose::Post`]). The default understands none.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a few words.
+    fn posted(_kind: Kind, _body: &[u8]) -> Result<PostedMessage, &'static str> {
+        Err("nothing is posted here")
     }
 
     /// What a deferred connect waited for is there ([`crate::Handle::admit`]): the application
@@ -251,6 +275,9 @@ pub struct Accepted<S> {
     pub headers: Headers,
     /// How it is kept alive.
     pub heartbeat: Heartbeat,
+    /// In which form it is sent its messages. `None`: a WebSocket its frames, an event stream our
+    /// own events. A WebSocket with a form is not compressed.
+    pub form: Option<Form>,
 }
 
 /// How a connection's messages are handed over.
@@ -273,6 +300,7 @@ impl<S> From<S> for Accepted<S> {
             encoding: EncodingId::FIRST,
             headers: Headers::new(),
             heartbeat: Heartbeat::default(),
+            form: None,
         }
     }
 }

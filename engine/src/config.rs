@@ -11,6 +11,7 @@ use crate::topic::presence::options::{PresenceClass, PresenceOptions};
 use crate::topic::relay::Relay;
 use crate::types::config_error::{ConfigError, within};
 use crate::types::same_user::SameUser;
+use crate::types::stream_path::StreamPath;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -75,6 +76,10 @@ pub struct Config {
     /// Path of event streams, for clients that cannot have a WebSocket: GET opens one, POST sends a
     /// message to it. Begins with `/`, in normal spelling. Default `None`: there are none.
     pub event_streams: Option<String>,
+    /// Further paths of streams, whose clients say their first message in the request, and whose
+    /// form and messages the application knows ([`crate::Application::first_message`],
+    /// [`crate::Application::posted`]).
+    pub stream_paths: Vec<StreamPath>,
     /// Largest request head in bytes; more is answered 431, and a request line that is too long for
     /// it 414. Default 16 KiB, range 8 KiB (RFC 9112 §3 wants lines of 8,000 bytes taken) to 256
     /// KiB.
@@ -171,6 +176,7 @@ impl Default for Config {
             relay: None,
             presence: Vec::new(),
             event_streams: None,
+            stream_paths: Vec::new(),
             head_bytes_max: 16 << 10,
             headers_max: 100,
             handshake_timeout: Duration::from_secs(5),
@@ -228,7 +234,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_listeners()?;
         self.check_counts()?;
-        self.check_path()?;
+        self.check_paths()?;
         self.check_head()?;
         self.check_outbox()?;
         self.check_reassembly()?;
@@ -299,19 +305,19 @@ impl Config {
         Ok(())
     }
 
-    fn check_path(&self) -> Result<(), ConfigError> {
-        let Some(path) = &self.event_streams else {
-            return Ok(());
-        };
-        let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#%".contains(&byte);
-        if path.starts_with('/') && path.bytes().all(plain) {
-            return Ok(());
+    fn check_paths(&self) -> Result<(), ConfigError> {
+        let others = self.stream_paths.iter().map(|other| &other.path);
+        for path in self.event_streams.iter().chain(others) {
+            let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#%".contains(&byte);
+            if !path.starts_with('/') || !path.bytes().all(plain) {
+                return Err(ConfigError {
+                    field: "event_streams",
+                    value: path.clone(),
+                    rule: "a path of visible ASCII that begins with / and has none of ?, # and %",
+                });
+            }
         }
-        Err(ConfigError {
-            field: "event_streams",
-            value: path.clone(),
-            rule: "a path of visible ASCII that begins with / and has none of ?, # and %",
-        })
+        Ok(())
     }
 
     fn check_head(&self) -> Result<(), ConfigError> {

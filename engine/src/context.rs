@@ -2,6 +2,7 @@
 
 use crate::connection::peer::Peer;
 use crate::connection::phase::Phase;
+use crate::connection::slot::Flags;
 use crate::core::Core;
 use crate::message::request::ShardRequest;
 use crate::topic::joining::JoinOptions;
@@ -17,6 +18,7 @@ use crate::types::presence::PresenceQuery;
 use crate::types::room_error::RoomError;
 use crate::types::ticket::{Address, Ticket};
 use shardcast_protocol::close::CloseCode;
+use shardcast_protocol::events::Form;
 use shardcast_protocol::frame::{self, Kind};
 use std::sync::Arc;
 
@@ -43,6 +45,20 @@ impl<'a> Context<'a> {
     /// The connection at hand.
     pub fn address(&self) -> Address {
         self.core.address(self.ticket)
+    }
+
+    /// The token of the connection, which is an event stream: whoever posts with it speaks for the
+    /// client. `None`: there are no streams.
+    pub fn stream_token(&self) -> Option<String> {
+        self.core.stream_token(self.ticket)
+    }
+
+    /// In which form the connection is sent its messages; `None`: in a WebSocket's frames as they
+    /// were encoded.
+    pub fn form(&self) -> Option<Form> {
+        let flags = self.core.connections.slots.ref_at(self.ticket.slot).flags;
+        (flags.has(Flags::STREAM) || flags.has(Flags::ALONE) && !flags.has(Flags::DEFLATES))
+            .then(|| self.core.egress.forms.of(self.ticket.slot))
     }
 
     /// Where the client connects from: the other end of the socket, the client that a proxy has

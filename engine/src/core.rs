@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::confine::count_panic;
 use crate::connection::Connections;
 use crate::connection::admission::ProcessCounts;
+use crate::connection::token::Streams;
 use crate::core::meaning::Meaning;
 use crate::counters::ShardCounters;
 use crate::egress::Egress;
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) mail: Mailbox,
     pub(crate) events: EventSink,
     pub(crate) counters: Arc<ShardCounters>,
+    /// `None`: there are no event streams.
+    pub(crate) streams: Option<Streams>,
     meaning: Meaning,
 }
 
@@ -66,6 +69,7 @@ impl Core {
             events: EventSink::new(config.relay.clone()),
             mail,
             counters,
+            streams: None,
             meaning,
         }
     }

@@ -11,6 +11,7 @@ pub(crate) mod compression;
 pub(crate) mod deflate;
 pub(crate) mod encoder;
 pub(crate) mod encryption;
+pub(crate) mod forms;
 pub mod outgoing;
 pub(crate) mod tls;
 pub(crate) mod writing;
@@ -21,6 +22,7 @@ use crate::connection::outbox::OutboxLimits;
 use crate::counters::ShardCounters;
 use crate::egress::at_hand::AtHand;
 use crate::egress::deflate::Compressing;
+use crate::egress::forms::Forms;
 use crate::egress::outgoing::Outgoing;
 use crate::egress::tls::sessions::TlsSessions;
 use crate::types::account::Account;
@@ -34,6 +36,7 @@ pub(crate) struct Egress {
     pub(crate) outbox: OutboxLimits,
     pub(crate) tls: TlsSessions,
     pub(crate) compressing: Option<Box<Compressing>>,
+    pub(crate) forms: Forms,
     /// The large message that the application is being given.
     pub(crate) message: AtHand,
     /// What waits in outboxes, as memory: what many wait for counts once.
@@ -53,6 +56,7 @@ impl Egress {
             tls: TlsSessions::new(config),
             compressing: compression
                 .map(|options| Box::new(Compressing::new(options, config.shards))),
+            forms: Forms::default(),
             message: AtHand::None,
             held: Account::default(),
             counters,
@@ -77,6 +81,7 @@ impl Egress {
 
     /// The driver closed the socket: what was agreed on with the connection is over.
     pub(crate) fn end_agreement(&mut self, connections: &Connections, ticket: Ticket) {
+        self.forms.forget(ticket.slot);
         if let Some(compressing) = &mut self.compressing {
             let flags = connections.slots.ref_at(ticket.slot).flags;
             let process = &connections.admissions.process;
@@ -88,6 +93,7 @@ impl Egress {
     pub(crate) fn release_memory(&mut self) {
         self.outgoing.release_memory();
         self.tls.release_memory();
+        self.forms.release_memory();
         if let Some(compressing) = &mut self.compressing {
             compressing.release_memory();
         }

@@ -11,6 +11,7 @@ mod deadlines;
 mod deferred;
 mod deliver;
 mod draining;
+mod first_message;
 mod frames;
 mod idleness;
 mod inflate;
@@ -70,8 +71,6 @@ pub struct Shard<A: Application, D: Driver> {
     driver: D,
     core: Core,
     sessions: Paged<Option<A::Session>>,
-    /// `None`: there are no event streams.
-    streams: Option<Streams>,
     completions: Vec<Completion<D::Lease>>,
     short_sends: Vec<ShortSend>,
     /// Receive buffers whose bytes leave in this turn: they go back after it.
@@ -126,21 +125,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
             token_key,
             counters,
         } = setup;
+        let meaning = Meaning {
+            encode: A::encode,
+            encode_again: A::encode_again,
+            closing: A::closing,
+        };
+        let mut core = Core::new(config, mailbox, admission, counters, meaning);
+        core.streams = Streams::of(config, token_key);
         Shard {
             application,
             driver,
-            core: Core::new(
-                config,
-                mailbox,
-                admission,
-                counters,
-                Meaning {
-                    encode: A::encode,
-                    encode_again: A::encode_again,
-                    closing: A::closing,
-                },
-            ),
-            streams: Streams::of(config, token_key),
+            core,
             sessions: Paged::default(),
             completions: Vec::new(),
             short_sends: Vec::new(),

@@ -15,4 +15,5 @@ pub(crate) mod quiet;
 pub(crate) mod room_error;
 pub(crate) mod same_user;
 pub(crate) mod shrink;
+pub(crate) mod stream_path;
 pub(crate) mod ticket;

@@ -1,19 +1,20 @@
-//! Server-Sent Events (WHATWG HTML §9.2): the frames that a server would send, as events for
-//! clients whose network lets no WebSocket through.
+//! Event streams: the frames that a server would send, in a form for clients whose network lets no
+//! WebSocket through. In the native dialect these are Server-Sent Events (WHATWG HTML §9.2); `form`
+//! has that and the others.
 //!
-//! A text message is an event without a name, one `data` line for each of its lines; a binary one
-//! is `binary`, in base64; a close frame is `close` with its code and reason as JSON, after which
-//! the stream ends; a ping is a comment, which keeps proxies awake. What is written at once is one
-//! chunk (RFC 9112 §7.1) where the client speaks HTTP/1.1: there are proxies that hold back the
-//! beginning of an answer with neither length nor chunks until more of it comes. Called by the
-//! engine for event streams; complete, plain frames in, complete events out.
+//! In the native form a text message is an event without a name, one `data` line for each of its
+//! lines; a binary one is `binary`, in base64; a close frame is `close` with its code and reason as
+//! JSON, after which the stream ends; a ping is a comment, which keeps proxies awake. What is
+//! written at once is one chunk (RFC 9112 §7.1) where the client speaks HTTP/1.1: there are proxies
+//! that hold back the beginning of an answer with neither length nor chunks until more of it comes.
+//! Called by the engine for event streams; complete, plain frames in, complete messages out.
 
-use crate::close::CloseFrame;
+mod form;
+
+pub use form::Form;
+
 use crate::frame::{self, OpCode};
 use crate::http::{Headers, Version};
-use crate::json;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use std::io::Write as _;
 
 /// The header that answers of the stream's path bear: which pages may ask is the server's to decide
@@ -30,9 +31,6 @@ pub const PREFLIGHT: &str = "Access-Control-Allow-Origin: *\r\nAccess-Control-Al
 /// Lines of the answer that is a stream, and of the one to a HEAD.
 pub const STREAM_LINES: &str =
     "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\nAccess-Control-Allow-Origin: *\r\n";
-
-/// The media type of a stream.
-pub const STREAM_TYPE: &str = "text/event-stream";
 
 /// How a stream's end is known (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,29 +51,33 @@ impl Framing {
     }
 }
 
-/// Appends the head of the answer that becomes a stream, with the application's `headers`, and its
-/// first event: the token with which messages are posted. The stream's end is the connection's,
-/// too.
-pub fn write_opening(out: &mut Vec<u8>, token: &str, framing: Framing, headers: &Headers) {
-    let _ = write!(out, "HTTP/1.1 200 OK\r\nContent-Type: {STREAM_TYPE}\r\n");
+/// Appends the head of the answer that becomes a stream, with the application's `headers`, and what
+/// stands before its first message: in the native form an event with the `token` with which
+/// messages are posted. The stream's end is the connection's, too.
+pub fn write_opening(
+    out: &mut Vec<u8>,
+    form: Form,
+    token: &str,
+    framing: Framing,
+    headers: &Headers,
+) {
+    let content_type = form.content_type();
+    let _ = write!(out, "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n");
     headers.write_over(out, STREAM_LINES);
     if framing == Framing::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     out.extend_from_slice(b"Connection: close\r\n\r\n");
-    write_framed(out, framing, |out| {
-        out.extend_from_slice(b"event: session\n");
-        write_data(out, token.as_bytes());
-    });
+    write_framed(out, framing, |out| form.write_opening(out, token));
 }
 
-/// Appends the events of `frames`, which are complete and neither masked nor compressed. Pongs have
-/// none, and a close frame is the last.
-pub fn write_frames(out: &mut Vec<u8>, mut frames: &[u8], framing: Framing) {
+/// Appends what `frames` become, which are complete and neither masked nor compressed. A close
+/// frame is the last.
+pub fn write_frames(out: &mut Vec<u8>, mut frames: &[u8], form: Form, framing: Framing) {
     let mut ends = false;
     write_framed(out, framing, |out| {
         while let Some((opcode, payload, rest)) = frame::split_server_frame(frames) {
-            write_event(out, opcode, payload);
+            form.write(out, opcode, payload);
             ends |= opcode == OpCode::Close;
             frames = rest;
         }
@@ -97,49 +99,4 @@ fn write_framed(out: &mut Vec<u8>, framing: Framing, fill: impl FnOnce(&mut Vec<
     let size = format!("{bytes:x}\r\n");
     out.splice(start..start, size.bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-fn write_event(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
-    match opcode {
-        OpCode::Text | OpCode::Continuation => write_data(out, payload),
-        OpCode::Binary => {
-            out.extend_from_slice(b"event: binary\n");
-            write_data(out, BASE64_STANDARD.encode(payload).as_bytes());
-        }
-        OpCode::Ping => out.extend_from_slice(b":\n\n"),
-        OpCode::Pong => {}
-        OpCode::Close => {
-            let (code, reason) = match CloseFrame::parse(payload) {
-                Ok(close) => (close.code.map_or(1005, |code| code.get()), close.reason),
-                Err(_) => (1005, ""),
-            };
-            out.extend_from_slice(b"event: close\ndata: {\"code\":");
-            let _ = write!(out, "{code}");
-            out.extend_from_slice(b",\"reason\":");
-            json::push_string(out, reason);
-            out.extend_from_slice(b"}\n\n");
-        }
-    }
-}
-
-/// `data` lines and the empty line that ends the event. CR, LF and CR LF end a line alike, and the
-/// client joins lines with LF.
-fn write_data(out: &mut Vec<u8>, mut text: &[u8]) {
-    out.reserve(text.len() + b"data: \n\n".len());
-    loop {
-        out.extend_from_slice(b"data: ");
-        let Some(at) = memchr::memchr2(b'\r', b'\n', text) else {
-            out.extend_from_slice(text);
-            out.extend_from_slice(b"\n\n");
-            return;
-        };
-        out.extend_from_slice(&text[..at]);
-        out.push(b'\n');
-        let ending_bytes = if text[at..].starts_with(b"\r\n") {
-            2
-        } else {
-            1
-        };
-        text = &text[at + ending_bytes..];
-    }
 }

@@ -4,3 +4,4 @@
 pub(crate) mod arrival;
 pub(crate) mod connect;
 pub(crate) mod entrance;
+pub(crate) mod streams;

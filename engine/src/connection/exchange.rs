@@ -6,6 +6,7 @@
 
 use crate::driver::boundary::Millis;
 use crate::types::ticket::Address;
+use bytes::Bytes;
 use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events::Framing;
 use shardcast_protocol::frame::Kind;
@@ -30,6 +31,8 @@ pub(crate) struct Deferred {
     pub(crate) key: Option<Box<str>>,
     /// Of an event stream.
     pub(crate) framing: Framing,
+    /// What the request said as the first message, as a client's frame.
+    pub(crate) first: Option<Bytes>,
     /// On permessage-deflate.
     pub(crate) agreement: Option<Agreement>,
     /// When its time is over, in milliseconds of the shard's clock.
@@ -46,6 +49,8 @@ pub(crate) enum ExchangeStage {
     Head,
     /// The body of a request that is answered already: so many bytes are dropped.
     Dropping { left_bytes: usize },
+    /// A request whose body is the first message of a stream: head and body have so many bytes.
+    Opening { bytes: usize },
     /// A message for an event stream.
     Posting(Upload),
     /// Nothing yet: the message went to its stream's shard, and the answer is not there.
@@ -55,8 +60,8 @@ pub(crate) enum ExchangeStage {
 /// A message that is being posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Upload {
-    /// The event stream that it is for.
-    pub(crate) to: Address,
+    /// The event stream that it is for. `None`: the body says so.
+    pub(crate) to: Option<Address>,
     pub(crate) kind: Kind,
     /// Its length.
     pub(crate) bytes: usize,

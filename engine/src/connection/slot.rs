@@ -64,9 +64,9 @@ impl Flags {
 
     /// permessage-deflate was agreed on.
     pub(crate) const DEFLATES: Flags = Flags(256);
-    /// With a window that is small, or that lasts for more than a message: it does not share
-    /// compressed frames with others.
-    pub(crate) const OWN_WINDOW: Flags = Flags(512);
+    /// It shares no frames with others: its window is small, or lasts for more than a message, or
+    /// without [`Flags::DEFLATES`] they have a form of their own.
+    pub(crate) const ALONE: Flags = Flags(512);
 
     /// It was told `client_no_context_takeover`, had not offered it, and has not shown yet that it
     /// obeys: its compressed messages may refer to earlier ones.
@@ -85,7 +85,7 @@ impl Flags {
     /// What the peer sends is not read as it came.
     pub(crate) const UNREADABLE: Flags = Flags(Flags::TLS.0 | Flags::STREAM.0);
     /// It does not share what others are sent of a batch.
-    pub(crate) const SERVED_APART: Flags = Flags(Flags::OWN_WINDOW.0 | Flags::STREAM.0);
+    pub(crate) const SERVED_APART: Flags = Flags(Flags::ALONE.0 | Flags::STREAM.0);
     /// The same, or a batch does not leave for it at once.
     pub(crate) const SERVED_LATE: Flags = Flags(Flags::SERVED_APART.0 | Flags::BACKLOG.0);
     /// What it sends is not read as complete plain messages.
@@ -93,7 +93,7 @@ impl Flags {
 
     /// The connection is not sent plain frames: [`crate::egress::Egress::write_frame`] rewrites
     /// them.
-    pub(crate) const REWRITTEN: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
+    pub(crate) const REWRITTEN: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0 | Flags::ALONE.0);
 
     /// A frame for it alone does not leave as it stands, or not at once.
     pub(crate) const SENT_APART: Flags =
@@ -110,7 +110,7 @@ impl Flags {
 
     /// How an event stream's end is known.
     pub(crate) fn framing(self) -> Framing {
-        if self.has(Flags::CHUNKED) {
+        if self.has(Flags::STREAM) && self.has(Flags::CHUNKED) {
             Framing::Chunked
         } else {
             Framing::UntilClose

@@ -6,6 +6,7 @@
 //! shards; the key is made once per process.
 
 use crate::config::Config;
+use crate::types::stream_path::{StreamPath, StreamPurpose};
 use crate::types::ticket::{Address, Ticket};
 use aws_lc_rs::hmac;
 use std::fmt;
@@ -17,15 +18,37 @@ pub struct TokenKey(hmac::Key);
 /// Where event streams are, and who may post to them.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    pub(crate) path: String,
+    /// Of our own events.
+    own: Option<String>,
+    others: Vec<StreamPath>,
     pub(crate) key: TokenKey,
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamsAt {
+    /// Our own streams, and posts to them.
+    Own,
+    /// Those whose protocol is the application's, or posts to them.
+    Application(StreamPurpose),
 }
 
 impl Streams {
     /// Those of a configuration; `None`: it has none, or there is no key.
     pub(crate) fn of(config: &Config, key: Option<TokenKey>) -> Option<Streams> {
-        let path = config.event_streams.clone()?;
-        key.map(|key| Streams { path, key })
+        let (own, others) = (config.event_streams.clone(), config.stream_paths.clone());
+        let is_none = own.is_none() && others.is_empty();
+        let key = key.filter(|_| !is_none)?;
+        Some(Streams { own, others, key })
+    }
+
+    /// What requests to a path are for. `None`: no streams.
+    pub(crate) fn at(&self, path: &str) -> Option<StreamsAt> {
+        if self.own.as_deref() == Some(path) {
+            return Some(StreamsAt::Own);
+        }
+        let other = self.others.iter().find(|other| other.path == path)?;
+        Some(StreamsAt::Application(other.purpose))
     }
 }
 

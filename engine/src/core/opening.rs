@@ -6,7 +6,7 @@ use crate::connection::phase::{Phase, Step};
 use crate::connection::slot::Flags;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::deflate::Agreement;
-use shardcast_protocol::events::{self, Framing};
+use shardcast_protocol::events::{self, Form, Framing};
 use shardcast_protocol::http::{self, Answer, Headers};
 use shardcast_protocol::upgrade;
 
@@ -29,15 +29,26 @@ impl Core {
         }
     }
 
-    /// Answers with the beginning of an event stream, which is known by its `token`: the connection
-    /// is open.
+    /// The token of a connection, by which messages are posted to it if it is an event stream.
+    /// `None`: there are no streams.
+    pub(crate) fn stream_token(&self, ticket: Ticket) -> Option<String> {
+        let streams = self.streams.as_ref()?;
+        Some(streams.key.token(self.address(ticket)))
+    }
+
+    /// Answers with the beginning of an event stream: the connection is open.
     pub(crate) fn open_stream(
         &mut self,
         ticket: Ticket,
-        token: &str,
+        form: Form,
         framing: Framing,
         headers: &Headers,
     ) {
+        let token = match form {
+            Form::Events => self.stream_token(ticket),
+            _ => None,
+        };
+        self.egress.forms.set(ticket.slot, form);
         let flags = &mut self.connections.slots.at(ticket.slot).flags;
         flags.set(Flags::STREAM);
         if framing == Framing::Chunked {
@@ -45,8 +56,17 @@ impl Core {
         }
         self.counters.event_streams.add(1);
         self.open_with(ticket, |out| {
-            events::write_opening(out, token, framing, headers);
+            let token = token.as_deref().unwrap_or_default();
+            events::write_opening(out, form, token, framing, headers);
         });
+    }
+
+    /// The WebSocket, which has just opened without compression, is sent its messages in a form of
+    /// their own.
+    pub(crate) fn set_form(&mut self, ticket: Ticket, form: Form) {
+        self.egress.forms.set(ticket.slot, form);
+        let flags = &mut self.connections.slots.at(ticket.slot).flags;
+        flags.set(Flags::ALONE);
     }
 
     /// Answers 101: the connection is open.

@@ -276,7 +276,8 @@ impl Core {
         if frames == 0 {
             return Appended::default();
         }
-        let events = fan_out.events(ticket, flags.framing(), &self.egress.held);
+        let kind = (self.egress.forms.of(ticket.slot), flags.framing());
+        let events = fan_out.events(ticket, kind, &self.egress.held);
         let shared = self.egress.outgoing.share_tracked(events.clone());
         let fits = self.append_shared(ticket, shared, 0, events.len());
         fan_out.tally.count(fate(fits, flags));

@@ -1,7 +1,7 @@
 //! What connections agreed on at their handshakes, and how their frames are compressed and read by
 //! it.
 //!
-//! Invariant: a connection with `OWN_WINDOW` has an entry in the table of those, and one with
+//! Invariant: a connection with `ALONE` has an entry in the table of those, and one with
 //! `DEFLATES` alone counts among the sharers of the process. Called where connections open, write
 //! and end, and by whoever reads compressed frames.
 
@@ -31,7 +31,7 @@ impl Compressing {
         if shares {
             process.count_sharer();
         } else {
-            flags.set(Flags::OWN_WINDOW);
+            flags.set(Flags::ALONE);
             let own = Own {
                 agreement,
                 deflate: None,
@@ -53,7 +53,7 @@ impl Compressing {
             drop(self.take_window(slot));
             counters.windows_bytes.set(self.windows_bytes as u64);
         }
-        if flags.has(Flags::OWN_WINDOW) {
+        if flags.has(Flags::ALONE) {
             self.own.remove(&slot);
         } else if flags.has(Flags::DEFLATES) {
             process.discount_sharer();
@@ -94,7 +94,7 @@ impl Compressing {
     ) -> Inflation {
         let own = if flags.has(Flags::MAY_REFER) {
             Some(self.take_window(slot))
-        } else if flags.has(Flags::OWN_WINDOW) {
+        } else if flags.has(Flags::ALONE) {
             let own = self.own.get_mut(&slot);
             own.filter(|own| own.agreement.client_takeover == Takeover::Allowed)
                 .map(|own| own.inflate.take().unwrap_or_default())

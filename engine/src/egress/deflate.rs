@@ -20,7 +20,7 @@ pub(crate) struct Compressing {
     deflater: Option<Box<Deflater>>,
     /// Made when first needed; taken while a frame is read.
     pub(crate) inflater: Option<Box<Inflater>>,
-    /// Connections with [`crate::connection::slot::Flags::OWN_WINDOW`], by slot.
+    /// Connections with [`crate::connection::slot::Flags::ALONE`], by slot.
     pub(crate) own: HashMap<u32, Own>,
     /// What connections with [`crate::connection::slot::Flags::MAY_REFER`] said compressed, by
     /// slot.

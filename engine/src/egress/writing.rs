@@ -212,17 +212,18 @@ impl Egress {
         Ok(bytes)
     }
 
-    /// Rewrites the complete plain frame that stands in `out` from `start` on: compressed, or as
-    /// an event. Rare: only connections with a flag of [`Flags::REWRITTEN`] come here.
+    /// Rewrites the complete plain frame that stands in `out` from `start` on: compressed, or in
+    /// the connection's form. Rare: only connections with a flag of [`Flags::REWRITTEN`] come here.
     #[cold]
     fn rewrite(&mut self, ticket: Ticket, flags: Flags, out: &mut Vec<u8>, start: usize) {
         if flags.has(Flags::DEFLATES) {
             if let Some(compressing) = &mut self.compressing {
                 compressing.deflate_frame(ticket.slot, out, start, &self.counters);
             }
-        } else if flags.has(Flags::STREAM) {
+        } else {
             let frames = out.split_off(start);
-            events::write_frames(out, &frames, flags.framing());
+            let form = self.forms.of(ticket.slot);
+            events::write_frames(out, &frames, form, flags.framing());
         }
     }
 }

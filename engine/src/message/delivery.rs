@@ -157,6 +157,10 @@ pub(crate) enum PostOutcome {
     Gone,
     /// More waits than may.
     Full,
+    /// The body is none that is posted there.
+    Malformed,
+    /// What stands in the body is longer than a message may be.
+    TooLarge,
 }
 
 /// A publish in its place in the order, for one shard's members of one encoding.

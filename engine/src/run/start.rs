@@ -197,7 +197,7 @@ fn open_senders(
 /// The key of event streams, where there are any. Drawn before anybody can connect: the first
 /// random numbers of a process take some 50 ms.
 fn token_key(config: &Config) -> Result<Option<TokenKey>, StartError> {
-    if config.event_streams.is_none() {
+    if config.event_streams.is_none() && config.stream_paths.is_empty() {
         return Ok(None);
     }
     let key = TokenKey::random().ok_or_else(|| StartError::Io {

@@ -8,6 +8,7 @@
 //! deadlines.
 
 use super::Shard;
+use super::first_message::AskedToOpen;
 use crate::application::{Admission, Application, Refusal};
 use crate::confine::discard;
 use crate::connection::exchange::Deferred;
@@ -19,7 +20,6 @@ use crate::types::answer::Notice;
 use crate::types::deadline::Deadline;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::deflate::Agreement;
-use shardcast_protocol::events::Framing;
 
 impl<A: Application, D: Driver> Shard<A, D> {
     /// The application decides later about a complete request.
@@ -27,10 +27,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn defer(
         &mut self,
         ticket: Ticket,
-        key: Option<&str>,
-        framing: Framing,
+        asked: AskedToOpen<'_>,
         agreement: Option<Agreement>,
     ) {
+        let AskedToOpen {
+            key,
+            framing,
+            first,
+        } = asked;
         if self.drain.is_some() {
             self.core.connections.pending_work.abandoned.push(ticket);
             return self.refuse_client(ticket, key, Refusal::new(503, "the server stops"));
@@ -57,6 +61,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         connection.cold().exchange().deferred = Some(Box::new(Deferred {
             key: key.map(Into::into),
             framing,
+            first,
             agreement,
             due,
         }));
@@ -115,15 +120,25 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let Some(deferred) = exchange.deferred.take() else {
             return;
         };
-        let key = deferred.key.as_deref();
         match decision {
             Admission::Accept(accepted) => {
                 let Deferred {
-                    framing, agreement, ..
+                    framing,
+                    first,
+                    agreement,
+                    ref key,
+                    ..
                 } = *deferred;
-                self.open(ticket, key, framing, agreement, accepted);
+                let asked = AskedToOpen {
+                    key: key.as_deref(),
+                    framing,
+                    first,
+                };
+                self.open(ticket, asked, agreement, accepted);
             }
-            Admission::Refuse(refusal) => self.refuse_by_application(ticket, key, refusal),
+            Admission::Refuse(refusal) => {
+                self.refuse_by_application(ticket, deferred.key.as_deref(), refusal);
+            }
             Admission::Defer => {}
         }
         self.read_early(ticket);

@@ -6,6 +6,7 @@
 //! with its answer.
 
 use super::Shard;
+use super::first_message::AskedToOpen;
 use crate::application::{Accepted, Admission, Application, Messages, Page, Refusal};
 use crate::connection::exchange::{Exchange, ExchangeStage};
 use crate::connection::input::Need;
@@ -32,6 +33,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
             ExchangeStage::Head if self.crowd.is_full() => self.queue_request(ticket, bytes.len()),
             ExchangeStage::Head => self.read_head(ticket, bytes),
             ExchangeStage::Dropping { left_bytes } => Ok(self.drop_body(ticket, bytes, left_bytes)),
+            ExchangeStage::Opening { bytes: needed } if bytes.len() < needed => {
+                Err(Need::Bytes(needed))
+            }
+            ExchangeStage::Opening { .. } => {
+                let connection = self.core.connections.slots.at(ticket.slot);
+                connection.cold().exchange().stage = ExchangeStage::Head;
+                self.read_head(ticket, bytes)
+            }
             ExchangeStage::Posting(upload) => self.read_post(ticket, bytes, upload),
             ExchangeStage::Awaiting(_) => Err(Need::Any),
         }
@@ -49,13 +58,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
             Ok(Some((request, used))) => {
                 self.crowd.took_request();
-                self.answer_request(ticket, &request, bytes.len() - used);
+                self.answer_request(ticket, &request, &bytes[used..]);
+                if let Some(needed) = self.needed_to_open(ticket, bytes.len()) {
+                    return Err(Need::Bytes(needed));
+                }
                 let flags = self.core.connections.slots.at(ticket.slot).flags;
                 // The answer of a stream said `Connection: close`: no request behind it is read
                 // (RFC 9112 §9.6). One whose admission is deferred drops them where they would
                 // wait.
-                let is_stream = flags.has(Flags::STREAM);
-                Ok(if is_stream { bytes.len() } else { used })
+                let reads_on = !flags.has(Flags::STREAM) && !flags.has(Flags::ALONE);
+                Ok(if reads_on { used } else { bytes.len() })
             }
             Err(error) => {
                 self.refuse(ticket, error.status(), &error.to_string());
@@ -81,11 +93,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
         used
     }
 
-    /// `more` bytes behind the head are there already.
-    fn answer_request(&mut self, ticket: Ticket, request: &HttpRequest<'_>, more: usize) {
+    /// `rest` is what is there behind the head.
+    fn answer_request(&mut self, ticket: Ticket, request: &HttpRequest<'_>, rest: &[u8]) {
         if request.asks_for_websocket() {
             return match upgrade::check(request) {
-                Ok(key) => self.admit(ticket, request, Some(key)),
+                Ok(key) => self.admit(ticket, request, Some(key), b""),
                 Err(error) => self.refuse_upgrade(ticket, error.status(), &error.to_string()),
             };
         }
@@ -98,9 +110,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         {
             return self.refuse(ticket, 417, "only 100-continue can be expected");
         }
-        let streams = self.streams.as_ref();
-        if streams.is_some_and(|streams| streams.path == request.path()) {
-            return self.stream_request(ticket, request, more);
+        let streams = self.core.streams.as_ref();
+        if let Some(at) = streams.and_then(|streams| streams.at(request.path())) {
+            return self.stream_request(ticket, request, at, rest);
         }
         let (page, lines) = match request.method() {
             HttpMethod::Get | HttpMethod::Head => {
@@ -196,8 +208,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Asks the application; with the `key` of a WebSocket's upgrade, or without one for an event
-    /// stream.
-    pub(super) fn admit(&mut self, ticket: Ticket, request: &HttpRequest<'_>, key: Option<&str>) {
+    /// stream, whose request may have a `body`.
+    pub(super) fn admit(
+        &mut self,
+        ticket: Ticket,
+        request: &HttpRequest<'_>,
+        key: Option<&str>,
+        body: &[u8],
+    ) {
         let connection = self.core.connections.slots.at(ticket.slot);
         let room = self.driver.connections_max();
         if self.core.connections.admissions.process.memory.is_short() {
@@ -219,14 +237,23 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }) else {
             return;
         };
+        let first = match self.first_message(ticket, request, body) {
+            Ok(first) => first,
+            Err(refusal) => return self.refuse_by_application(ticket, key, refusal),
+        };
         let framing = Framing::of(request.version());
+        let asked = AskedToOpen {
+            key,
+            framing,
+            first,
+        };
         let answer = self.shielded(ticket, |application, context| {
             application.connect(context, request)
         });
         match answer.unwrap_or_else(|| Admission::Refuse(Refusal::new(500, "handler failed"))) {
-            Admission::Accept(accepted) => self.open(ticket, key, framing, agreement, accepted),
+            Admission::Accept(accepted) => self.open(ticket, asked, agreement, accepted),
             Admission::Refuse(refusal) => self.refuse_by_application(ticket, key, refusal),
-            Admission::Defer => self.defer(ticket, key, framing, agreement),
+            Admission::Defer => self.defer(ticket, asked, agreement),
         }
     }
 
@@ -261,12 +288,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.refuse_with(ticket, status, &reason, &headers);
     }
 
-    /// `framing` is that of an event stream.
     pub(super) fn open(
         &mut self,
         ticket: Ticket,
-        key: Option<&str>,
-        framing: Framing,
+        asked: AskedToOpen<'_>,
         agreement: Option<Agreement>,
         accepted: Accepted<A::Session>,
     ) {
@@ -278,16 +303,19 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if let Some(cold) = connection.cold.as_mut() {
             cold.exchange = None;
         }
-        // A compressed message cannot be read in pieces: it is not agreed on.
-        let agreement = agreement.filter(|_| accepted.messages != Messages::InPieces);
+        // A compressed message cannot be read in pieces, nor rewritten: it is not agreed on.
+        let is_plain = accepted.messages != Messages::InPieces && accepted.form.is_none();
+        let agreement = agreement.filter(|_| is_plain);
         let (core, headers) = (&mut self.core, &accepted.headers);
-        match key {
+        match asked.key {
             Some(key) => core.open(ticket, key, accepted.subprotocol, agreement, headers),
             None => {
-                let streams = self.streams.as_ref().expect("a request met their path");
-                let token = streams.key.token(core.address(ticket));
-                core.open_stream(ticket, &token, framing, headers);
+                let form = accepted.form.unwrap_or_default();
+                core.open_stream(ticket, form, asked.framing, headers);
             }
+        }
+        if let (Some(_), Some(form)) = (asked.key, accepted.form) {
+            core.set_form(ticket, form);
         }
         if let Some(at) = first_beat {
             self.core.connections.timers.wheel.advance(ticket.slot, at);
@@ -306,6 +334,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.call(ticket, None, |application, context, session| {
             application.opened(context, session)
         });
+        if let Some(first) = &asked.first {
+            self.take_first_message(ticket, first);
+        }
         if let Some(drain) = &mut self.drain {
             drain.push(ticket);
         }

@@ -10,16 +10,19 @@
 
 use super::Shard;
 use crate::application::{Application, Page, Refusal};
+use crate::confine::confine;
 use crate::connection::exchange::{Exchange, ExchangeStage, Upload};
 use crate::connection::input::Need;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
+use crate::connection::token::StreamsAt;
 use crate::driver::boundary::Driver;
 use crate::message::delivery::{Delivery, PostOutcome};
 use crate::message::request::ShardRequest;
+use crate::types::stream_path::StreamPurpose;
 use crate::types::ticket::{Address, Ticket};
 use bytes::Bytes;
-use shardcast_protocol::events;
+use shardcast_protocol::events::{self, Form};
 use shardcast_protocol::frame::{self, Kind};
 use shardcast_protocol::http::{
     self, Answer, Body, Content, Headers, HttpMethod, HttpRequest, Persistence,
@@ -33,39 +36,57 @@ pub(super) const INBOX_BYTES_MAX: usize = 64 << 10;
 const ALLOW: &str = "Access-Control-Allow-Origin: *\r\nAllow: GET, HEAD, POST, OPTIONS\r\n";
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// A plain request for the path of event streams.
+    /// A plain request for a path of event streams; `rest` is what is there behind the head.
     pub(super) fn stream_request(
         &mut self,
         ticket: Ticket,
         request: &HttpRequest<'_>,
-        more: usize,
+        at: StreamsAt,
+        rest: &[u8],
     ) {
         // Whoever opens a stream is asked for as a client that connects.
-        if request.method() != HttpMethod::Get
-            && let Err(refusal) = self.may_ask_streams(ticket, request)
-        {
+        let opens = match (request.method(), at) {
+            (HttpMethod::Get, _) => true,
+            (HttpMethod::Post, StreamsAt::Application(purpose)) => purpose != StreamPurpose::Post,
+            _ => false,
+        };
+        if !opens && let Err(refusal) = self.may_ask_streams(ticket, request) {
             let page = Page {
                 headers: refusal.headers,
                 ..Page::text(refusal.status, refusal.reason)
             };
             return self.reply(ticket, request, &page, "");
         }
+        match at {
+            StreamsAt::Own => self.own_stream_request(ticket, request, rest),
+            StreamsAt::Application(purpose) => {
+                self.application_request(ticket, request, purpose, rest);
+            }
+        }
+    }
+
+    /// For our own streams.
+    fn own_stream_request(&mut self, ticket: Ticket, request: &HttpRequest<'_>, rest: &[u8]) {
         match request.method() {
             HttpMethod::Get | HttpMethod::Head if !takes_events(request) => {
                 let page = Page::text(406, "this is an event stream: accept text/event-stream");
                 self.reply(ticket, request, &page, events::OPEN_TO_ALL_LINE);
             }
-            HttpMethod::Get if request.body_is_empty() => self.admit(ticket, request, None),
+            HttpMethod::Get if request.body_is_empty() => self.admit(ticket, request, None, b""),
             HttpMethod::Get => self.refuse(ticket, 400, "request announces a body"),
             // What a GET would be answered, without a session.
             HttpMethod::Head => {
                 let page = Page {
-                    content_type: events::STREAM_TYPE,
+                    content_type: Form::Events.content_type(),
                     ..Page::text(200, "")
                 };
                 self.reply(ticket, request, &page, events::STREAM_LINES);
             }
-            HttpMethod::Post => self.begin_post(ticket, request, more),
+            HttpMethod::Post => {
+                let token = request.query().and_then(session_of);
+                let to = token.and_then(|token| self.stream_of(token)).map(Some);
+                self.begin_post(ticket, request, to.ok_or(NO_SESSION), rest.len());
+            }
             HttpMethod::Options => {
                 self.reply(ticket, request, &Page::text(204, ""), events::PREFLIGHT)
             }
@@ -74,6 +95,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.reply(ticket, request, &page, ALLOW);
             }
         }
+    }
+
+    /// The connection that a token was made for.
+    fn stream_of(&self, token: &str) -> Option<Address> {
+        self.core.streams.as_ref()?.key.address(token)
     }
 
     fn may_ask_streams(
@@ -87,22 +113,31 @@ impl<A: Application, D: Driver> Shard<A, D> {
         asked.unwrap_or_else(|| Err(Refusal::new(500, "handler failed")))
     }
 
-    /// A message is announced; `more` bytes behind the head are there already.
-    fn begin_post(&mut self, ticket: Ticket, request: &HttpRequest<'_>, more: usize) {
+    /// Longest message of a client on this connection.
+    pub(super) fn posted_bytes_max(&mut self, ticket: Ticket) -> usize {
         let listener = self.core.connections.slots.at(ticket.slot).listener;
-        let bytes_max = self.core.connections.limits.message_bytes_max[usize::from(listener)];
-        let token = request.query().and_then(session_of);
-        let to = token
-            .zip(self.streams.as_ref())
-            .and_then(|(token, streams)| streams.key.address(token));
+        self.core.connections.limits.message_bytes_max[usize::from(listener)]
+    }
+
+    /// A message is announced; `more` bytes behind the head are there already. Where `to` is
+    /// `None`, the body says for which stream it is.
+    pub(super) fn begin_post(
+        &mut self,
+        ticket: Ticket,
+        request: &HttpRequest<'_>,
+        to: Result<Option<Address>, &'static str>,
+        more: usize,
+    ) {
+        // A message in a body of the application's is escaped.
+        let bytes_max = self.posted_bytes_max(ticket) * if to == Ok(None) { 2 } else { 1 };
         let refusal = match (request.body(), to) {
             (Body::Length(bytes), _) if bytes > bytes_max as u64 => {
                 Page::text(413, "message is too large")
             }
             (Body::None | Body::Chunked, _) => Page::text(411, "a message needs a Content-Length"),
             // Unknown, closed or forged: nobody learns which.
-            (_, None) => Page::text(404, NO_SESSION),
-            (Body::Length(bytes), Some(to)) => {
+            (_, Err(text)) => Page::text(404, text),
+            (Body::Length(bytes), Ok(to)) => {
                 let upload = Upload {
                     to,
                     kind: kind_of(request),
@@ -141,7 +176,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if upload.bytes == 0 && self.core.mail.is_congested() {
             self.refuse(ticket, 503, "the server is busy");
         } else if upload.bytes == 0 {
-            self.post(ticket, &[], upload);
+            self.take_body(ticket, &[], upload);
         }
     }
 
@@ -168,19 +203,39 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.park(ticket);
             return Err(Need::Any);
         }
-        self.post(ticket, body, upload);
+        self.take_body(ticket, body, upload);
         Ok(body.len())
     }
 
-    fn post(&mut self, ticket: Ticket, body: &[u8], upload: Upload) {
-        let mut bytes = Vec::with_capacity(frame::HEADER_BYTES_MAX + body.len());
-        frame::write_client_frame(&mut bytes, upload.kind.into(), body, [0; 4]);
-        let request = ShardRequest::Post {
-            to: upload.to.ticket,
-            from: self.core.address(ticket),
-            frame: bytes.into(),
+    /// The body is for the stream that the request has named, or that it names itself.
+    fn take_body(&mut self, ticket: Ticket, body: &[u8], upload: Upload) {
+        if let Some(to) = upload.to {
+            return self.post(ticket, body, to, upload);
+        }
+        let bytes_max = self.posted_bytes_max(ticket);
+        let posted = confine(|| A::posted(upload.kind, body));
+        let outcome = match posted {
+            Ok(Ok(posted)) if posted.bytes.len() > bytes_max => PostOutcome::TooLarge,
+            Ok(Ok(posted)) => match self.stream_of(&posted.token) {
+                Some(to) => return self.post(ticket, &posted.bytes, to, upload),
+                None => PostOutcome::Gone,
+            },
+            Ok(Err(_)) => PostOutcome::Malformed,
+            Err(_) => {
+                self.core.count_panic(Some(ticket));
+                PostOutcome::Malformed
+            }
         };
-        self.core.mail.request(upload.to.shard, request);
+        self.answer_post(ticket, upload.persistence, outcome);
+    }
+
+    fn post(&mut self, ticket: Ticket, body: &[u8], to: Address, upload: Upload) {
+        let request = ShardRequest::Post {
+            to: to.ticket,
+            from: self.core.address(ticket),
+            frame: client_frame(upload.kind, body),
+        };
+        self.core.mail.request(to.shard, request);
         self.give_time(ticket);
         let now = self.core.connections.now;
         let connection = self.core.connections.slots.at(ticket.slot);
@@ -206,8 +261,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     fn keep_post(&mut self, to: Ticket, frame: &Bytes) -> PostOutcome {
         let now = self.core.connections.activity_now();
+        let form = self.core.egress.forms.of(to.slot);
         let connection = self.core.connections.slots.get(to).filter(|connection| {
-            connection.phase == Phase::Open && connection.flags.has(Flags::STREAM)
+            let takes = connection.flags.has(Flags::STREAM) && !form.is_unidirectional();
+            connection.phase == Phase::Open && takes
         });
         let Some(connection) = connection else {
             return PostOutcome::Gone;
@@ -218,13 +275,19 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return PostOutcome::Full;
         }
         inbox.push(frame);
+        self.read_soon(to);
+        PostOutcome::Taken
+    }
+
+    /// What is put into a connection's input is read when the parked ones are.
+    pub(super) fn read_soon(&mut self, ticket: Ticket) {
+        let connection = self.core.connections.slots.at(ticket.slot);
         if !connection.flags.has(Flags::PARKED) {
             connection.flags.set(Flags::PARKED);
             connection.cold().parked_since = self.core.connections.now;
-            self.parked.push_back(to);
+            self.parked.push_back(ticket);
         }
-        self.core.account_input(to);
-        PostOutcome::Taken
+        self.core.account_input(ticket);
     }
 
     /// At the poster's shard: its request is answered, and it is read on in its turn.
@@ -232,14 +295,20 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let Some(connection) = self.core.connections.slots.get(who) else {
             return;
         };
-        let (answered, persistence) = match connection.exchange() {
+        let persistence = match connection.exchange() {
             Some(Exchange {
-                answered,
                 stage: ExchangeStage::Awaiting(persistence),
                 ..
-            }) if connection.phase == Phase::Upgrading => (answered + 1, *persistence),
+            }) if connection.phase == Phase::Upgrading => *persistence,
             _ => return,
         };
+        self.answer_post(who, persistence, outcome);
+        self.listen_again(who);
+    }
+
+    fn answer_post(&mut self, who: Ticket, persistence: Persistence, outcome: PostOutcome) {
+        let exchange = self.core.connections.slots.at(who.slot).cold().exchange();
+        let answered = exchange.answered + 1;
         let persistence = match answered {
             Exchange::REQUESTS_MAX.. => Persistence::Close,
             _ => self
@@ -251,6 +320,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             PostOutcome::Taken => (204, ""),
             PostOutcome::Gone => (404, NO_SESSION),
             PostOutcome::Full => (429, "too many messages wait to be read"),
+            PostOutcome::Malformed => (400, "the body is not what is posted here"),
+            PostOutcome::TooLarge => (413, "message is too large"),
         };
         let refused = u64::from(status >= 400);
         self.core.counters.requests_refused.add(refused);
@@ -274,7 +345,6 @@ impl<A: Application, D: Driver> Shard<A, D> {
             };
             self.core.answer(who, &answer);
         }
-        self.listen_again(who);
     }
 
     /// Reads on a connection that waited for an answer. What it has said already is read when the
@@ -297,6 +367,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
 }
 
 const NO_SESSION: &str = "no such session";
+
+/// A message as a client's frame.
+pub(super) fn client_frame(kind: Kind, message: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(frame::HEADER_BYTES_MAX + message.len());
+    frame::write_client_frame(&mut bytes, kind.into(), message, [0; 4]);
+    bytes.into()
+}
 
 /// Any content type is a text message, as in the native dialect, but bytes without one.
 fn kind_of(request: &HttpRequest<'_>) -> Kind {

@@ -13,7 +13,7 @@ use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
 use crate::types::ticket::Ticket;
 use bytes::{Bytes, BytesMut};
-use shardcast_protocol::events::{self, Framing};
+use shardcast_protocol::events::{self, Form, Framing};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -178,7 +178,7 @@ impl Batch {
             deflated,
             frames: self.frames,
             skips: self.skips,
-            events: None,
+            events: Vec::new(),
             members,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
             tally: Tally::default(),
@@ -199,8 +199,8 @@ pub(crate) struct FanOut {
     pub(crate) deflated: Option<Bytes>,
     pub(crate) frames: u32,
     skips: Skips,
-    /// Boxed, as few rooms have event streams.
-    events: Option<Box<EventLayouts>>,
+    /// As events, for each kind of stream once one was served: few rooms have any.
+    events: Vec<(StreamKind, Bytes)>,
     pub(crate) members: MemberList,
     report: Option<(QueryKey, u16)>,
     pub(crate) tally: Tally,
@@ -246,24 +246,23 @@ impl FanOut {
         }
     }
 
-    /// What a member that is an event stream gets: the same bytes for all of a framing, made for
-    /// the first, but for who is left a frame out. They stand on the account.
-    pub(crate) fn events(&mut self, who: Ticket, framing: Framing, held: &Account) -> Bytes {
+    /// What a member that is an event stream gets: the same bytes for all of a form and a framing,
+    /// made for the first, but for who is left a frame out. They stand on the account.
+    pub(crate) fn events(&mut self, who: Ticket, kind: StreamKind, held: &Account) -> Bytes {
         if self.skipped(who) == 0 {
-            let layouts = self.events.get_or_insert_default();
-            let events = match framing {
-                Framing::Chunked => &mut layouts.chunked,
-                Framing::UntilClose => &mut layouts.until_close,
-            };
-            return events
-                .get_or_insert_with(|| held.track(events_of(&self.plain, framing)))
-                .clone();
+            let made = self.events.iter().find(|(other, _)| *other == kind);
+            if let Some((_, events)) = made {
+                return events.clone();
+            }
+            let events = held.track(events_of(&self.plain, kind));
+            self.events.push((kind, events.clone()));
+            return events;
         }
         let mut frames = Vec::new();
         self.spans(who, Layout::Plain, |start, end| {
             frames.extend_from_slice(&self.plain[start..end]);
         });
-        held.track(events_of(&frames, framing))
+        held.track(events_of(&frames, kind))
     }
 
     /// From here on the plain layout stands on the account, for as long as anybody has it.
@@ -376,17 +375,12 @@ impl FanOuts {
     }
 }
 
-/// A batch as events, in each framing once a stream that has it was served.
-#[derive(Debug, Default)]
-struct EventLayouts {
-    /// One chunk.
-    chunked: Option<Bytes>,
-    until_close: Option<Bytes>,
-}
+/// Streams that are sent the same bytes.
+pub(crate) type StreamKind = (Form, Framing);
 
-fn events_of(frames: &[u8], framing: Framing) -> Bytes {
+fn events_of(frames: &[u8], (form, framing): StreamKind) -> Bytes {
     let mut out = Vec::new();
-    events::write_frames(&mut out, frames, framing);
+    events::write_frames(&mut out, frames, form, framing);
     out.into()
 }
 

@@ -12,6 +12,7 @@ mod head_error;
 mod headers;
 mod method;
 mod progress;
+mod query;
 mod request;
 mod target;
 
@@ -21,4 +22,5 @@ pub use head_error::HeadError;
 pub use headers::{HeaderError, Headers};
 pub use method::HttpMethod;
 pub use progress::{HeadLimits, Progress};
+pub use query::decoded_parameter;
 pub use request::{Body, HttpRequest, Version, parse};

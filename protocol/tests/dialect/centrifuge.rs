@@ -2,7 +2,7 @@
 //! and what is written in each.
 
 use shardcast_protocol::dialect::centrifuge::{
-    COMMANDS_MAX, CentrifugeReply, Commands, Connected, Recovering, Refusal, Subscribed,
+    COMMANDS_MAX, CentrifugeReply, Commands, Connected, Recovering, Refusal, Subscribed, Transport,
 };
 use shardcast_protocol::dialect::{
     Code, Decoded, Dialect, Event, HistoryPage, KeptMessage, LogPosition, LossReason, Member,
@@ -438,6 +438,7 @@ fn replies() {
             client: "0-1-2",
             version: "s/1",
             ping_s: 25,
+            transport: Transport::Connection,
             ttl_s: None,
             subs: &[],
         })),
@@ -452,6 +453,27 @@ fn replies() {
             ]
             .concat(),
         )],
+    );
+    let on = |transport| {
+        Reply::Centrifuge(CentrifugeReply::Connected(Connected {
+            client: "c",
+            version: "s",
+            ping_s: 25,
+            transport,
+            ttl_s: None,
+            subs: &[],
+        }))
+    };
+    let fields = [bytes(1, b"c"), bytes(2, b"s"), number(7, 25)].concat();
+    check_reply(
+        &on(Transport::Stream { session: "0a" }),
+        r#""connect":{"client":"c","version":"s","ping":25,"session":"0a"}"#,
+        &[bytes(5, &[&*fields, &bytes(9, b"0a")].concat())],
+    );
+    check_reply(
+        &on(Transport::Unidirectional),
+        r#""connect":{"client":"c","version":"s","ping":25}"#,
+        &[bytes(5, &fields)],
     );
     let subscribed = |position, recovery| {
         Reply::Centrifuge(CentrifugeReply::Subscribed(Subscribed {

@@ -2,7 +2,7 @@
 //! them.
 
 use shardcast_protocol::close::CloseCode;
-use shardcast_protocol::events::{Framing, write_frames, write_opening};
+use shardcast_protocol::events::{Form, Framing, write_frames, write_opening};
 use shardcast_protocol::frame::{OpCode, split_server_frame, write_close, write_frame};
 use shardcast_protocol::http::Headers;
 
@@ -11,9 +11,9 @@ fn events(frames: &[(OpCode, &[u8])]) -> String {
     for (opcode, payload) in frames {
         write_frame(&mut bytes, *opcode, payload);
     }
-    write_frames(&mut out, &bytes, Framing::UntilClose);
+    write_frames(&mut out, &bytes, Form::Events, Framing::UntilClose);
     let mut chunked = b"before".to_vec();
-    write_frames(&mut chunked, &bytes, Framing::Chunked);
+    write_frames(&mut chunked, &bytes, Form::Events, Framing::Chunked);
     // RFC 9112 §7.1: one chunk, none for nothing, and the last one behind a close.
     let mut expected = b"before".to_vec();
     if !out.is_empty() {
@@ -168,11 +168,100 @@ fn the_opening_is_exact() {
         ),
     ] {
         let mut out = Vec::new();
-        write_opening(&mut out, "token", framing, headers);
+        write_opening(&mut out, Form::Events, "token", framing, headers);
         let expected = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
              X-Accel-Buffering: no\r\n{lines}{coding}Connection: close\r\n\r\n{first}"
         );
         assert_eq!(String::from_utf8(out), Ok(expected));
     }
+}
+
+/// What the Centrifuge protocol's streams are sent of one message, a close, and a ping.
+#[test]
+fn every_form_has_its_messages() {
+    let push = b"{\"push\":{\"channel\":\"a\",\"pub\":{\"data\":[1,\r2]}}}";
+    let reply = br#"{"id":1,"connect":{"client":"x"}}"#;
+    let mut frames = Vec::new();
+    for (opcode, payload) in [
+        (OpCode::Text, &push[..]),
+        (OpCode::Text, &reply[..]),
+        (OpCode::Text, b"{}"),
+        (OpCode::Ping, b""),
+        (OpCode::Pong, b""),
+    ] {
+        write_frame(&mut frames, opcode, payload);
+    }
+    let code = CloseCode::new(3501).expect("a code");
+    write_close(&mut frames, Some(code), "bad \"one\"");
+    let written = |form| {
+        let mut out = Vec::new();
+        write_frames(&mut out, &frames, form, Framing::UntilClose);
+        out
+    };
+    let lines = "{\"push\":{\"channel\":\"a\",\"pub\":{\"data\":[1,\r2]}}}\n\
+         {\"id\":1,\"connect\":{\"client\":\"x\"}}\n{}\n\
+         {\"push\":{\"disconnect\":{\"code\":3501,\"reason\":\"bad \\\"one\\\"\"}}}\n";
+    let pushes = "{\"channel\":\"a\",\"pub\":{\"data\":[1,\r2]}}\n{\"connect\":{\"client\":\"x\"}}\n{}\n\
+         {\"disconnect\":{\"code\":3501,\"reason\":\"bad \\\"one\\\"\"}}\n";
+    // A carriage return would end an event's line, and a ping is a comment there.
+    let events_of = |lines: &str| {
+        let events = lines
+            .lines()
+            .map(|line| format!("data: {}\n\n", line.replace('\r', " ")));
+        let mut events: Vec<String> = events.collect();
+        events.insert(3, ":\n\n".to_owned());
+        events.concat()
+    };
+    for (form, expected) in [
+        (Form::CentrifugeLines, lines.to_owned()),
+        (Form::PushLines, pushes.to_owned()),
+        (Form::CentrifugeEvents, events_of(lines)),
+        (Form::PushEvents, events_of(pushes)),
+    ] {
+        assert_eq!(String::from_utf8(written(form)), Ok(expected), "{form:?}");
+    }
+    let mut rest = &*written(Form::PushFrames);
+    let mut heard = Vec::new();
+    while let Some((opcode, payload, behind)) = split_server_frame(rest) {
+        heard.push((opcode, payload.to_vec()));
+        rest = behind;
+    }
+    let opcodes: Vec<OpCode> = heard.iter().map(|(opcode, _)| *opcode).collect();
+    let text = OpCode::Text;
+    let expected = [
+        text,
+        text,
+        text,
+        OpCode::Ping,
+        OpCode::Pong,
+        text,
+        OpCode::Close,
+    ];
+    assert_eq!(opcodes, expected);
+    let texts: Vec<&[u8]> = heard
+        .iter()
+        .filter(|(opcode, _)| *opcode == text)
+        .map(|(_, text)| &**text)
+        .collect();
+    assert_eq!(texts.join(&b'\n'), pushes.trim_end().as_bytes());
+}
+
+#[test]
+fn protobuf_is_sent_as_it_is() {
+    let mut frames = Vec::new();
+    write_frame(&mut frames, OpCode::Binary, &[2, 8, 1]);
+    write_frame(&mut frames, OpCode::Binary, &[0]);
+    write_close(&mut frames, CloseCode::new(3001), "down");
+    let mut out = Vec::new();
+    write_frames(
+        &mut out,
+        &frames,
+        Form::CentrifugeDelimited,
+        Framing::Chunked,
+    );
+    let disconnect = b"\x0d\x22\x0b\x5a\x09\x08\xb9\x17\x12\x04down";
+    let body = [&[2, 8, 1, 0][..], disconnect].concat();
+    let chunk = [&b"12\r\n"[..], &body, b"\r\n0\r\n\r\n"].concat();
+    assert_eq!(out, chunk);
 }

@@ -4,8 +4,11 @@
 //! Invariant: a client that names a dialect speaks it, or is refused with the two names that
 //! contradict each other. The service calls this file for every upgrade and every event stream.
 
-use shardcast_engine::Refusal;
+use crate::admission::streams::StreamEntrance;
+use crate::centrifuge::options::Centrifuge;
+use shardcast_engine::{Refusal, StreamPath};
 use shardcast_protocol::dialect::Dialect;
+use shardcast_protocol::events::Form;
 use shardcast_protocol::http::HttpRequest;
 
 /// Where event streams are, for clients that cannot have a WebSocket.
@@ -18,6 +21,8 @@ pub(crate) struct Entrances {
     pub(crate) any: String,
     /// The path chooses, unless it is `any`, too.
     pub(crate) of_dialects: Vec<(Dialect, String)>,
+    /// Of streams, and of clients that ask for nothing.
+    streams: Vec<StreamEntrance>,
 }
 
 /// What a client speaks, and the subprotocol that it is answered with, of those that it offered.
@@ -25,6 +30,8 @@ pub(crate) struct Entrances {
 pub(crate) struct Chosen {
     pub(crate) dialect: Dialect,
     pub(crate) subprotocol: Option<&'static str>,
+    /// In which form it is sent its messages; `None`: the usual one.
+    pub(crate) form: Option<Form>,
 }
 
 impl Entrances {
@@ -37,7 +44,35 @@ impl Entrances {
                 (Dialect::MessagePack, "/msgpack".to_owned()),
                 (Dialect::CentrifugeJson, "/connection/websocket".to_owned()),
             ],
+            streams: Vec::new(),
         }
+    }
+
+    /// The same with the streams that clients of the Centrifuge protocol may open, where there are
+    /// such clients.
+    pub(crate) fn with_streams(mut self, options: &Centrifuge) -> Entrances {
+        let mut paths = self.of_dialects.iter();
+        if paths.any(|(dialect, _)| dialect.is_centrifuge()) {
+            let fallbacks = StreamEntrance::FALLBACKS;
+            let fallbacks = fallbacks.into_iter().filter(|_| options.fallbacks);
+            let others = StreamEntrance::UNIDIRECTIONAL;
+            let others = others.into_iter().filter(|_| options.unidirectional);
+            self.streams = fallbacks.chain(others).collect();
+        }
+        self
+    }
+
+    /// What the engine is told of the streams.
+    pub(crate) fn stream_paths(&self) -> impl Iterator<Item = StreamPath> {
+        self.streams
+            .iter()
+            .filter_map(|entrance| entrance.stream_path())
+    }
+
+    /// The stream at a path.
+    pub(crate) fn stream_at(&self, path: &str) -> Option<StreamEntrance> {
+        let mut streams = self.streams.iter();
+        streams.find(|entrance| entrance.path() == path).copied()
     }
 
     /// Gives a dialect this path, or none.
@@ -48,7 +83,8 @@ impl Entrances {
 
     /// Whether clients connect there.
     pub(crate) fn has(&self, path: &str) -> bool {
-        path == self.any || self.of_dialects.iter().any(|(_, other)| other == path)
+        let is_dialects = || self.of_dialects.iter().any(|(_, other)| other == path);
+        path == self.any || is_dialects() || self.stream_at(path).is_some()
     }
 
     /// The text for clients of other paths.
@@ -70,7 +106,17 @@ impl Entrances {
     /// # Errors
     /// 404: nobody connects to this path; 400: the request names no dialect there is, or two.
     pub(crate) fn choose(&self, request: &HttpRequest<'_>) -> Result<Chosen, Refusal> {
-        let by_path = if request.asks_for_websocket() {
+        let is_websocket = request.asks_for_websocket();
+        let streamed = self.stream_at(request.path());
+        let streamed = streamed.filter(|entrance| is_websocket == entrance.is_websocket());
+        if let Some((dialect, form)) = streamed.and_then(|entrance| entrance.spoken(request)) {
+            return Ok(Chosen {
+                dialect,
+                subprotocol: request.choose_subprotocol(&[dialect.subprotocol()]),
+                form: Some(form),
+            });
+        }
+        let by_path = if is_websocket {
             let by_path = self.by_path(request.path())?;
             if let Some(dialect) = by_path.filter(|dialect| dialect.is_centrifuge()) {
                 return Ok(choose_encoding(request, dialect));
@@ -94,6 +140,7 @@ impl Entrances {
             return Ok(Chosen {
                 dialect: spoken.unwrap_or(Dialect::NativeJson),
                 subprotocol: offered,
+                form: None,
             });
         };
         let subprotocol = request.choose_subprotocol(&[dialect.subprotocol()]);
@@ -109,6 +156,7 @@ impl Entrances {
             (subprotocol, _) => Ok(Chosen {
                 dialect,
                 subprotocol,
+                form: None,
             }),
         }
     }
@@ -143,6 +191,7 @@ fn choose_encoding(request: &HttpRequest<'_>, other: Dialect) -> Chosen {
     Chosen {
         dialect,
         subprotocol,
+        form: None,
     }
 }
 

@@ -191,11 +191,13 @@ impl Service {
         {
             return Admission::Refuse(excess.into());
         }
+        let heartbeats = &self.shared.centrifuge;
         Admission::Accept(Accepted {
             subprotocol: chosen.subprotocol,
             encoding: EncodingId::new(chosen.dialect.index()),
             headers,
-            heartbeat: self.shared.centrifuge.heartbeat_of(chosen.dialect),
+            heartbeat: heartbeats.heartbeat_of(chosen.dialect, chosen.form),
+            form: chosen.form,
             ..Session::new(cx.now_ms(), identity).into()
         })
     }

@@ -421,8 +421,10 @@ impl App {
             engine: OnceLock::new(),
             started: tokio::sync::watch::Sender::new(()),
         };
+        let entrances = self.entrances.with_streams(&self.centrifuge);
+        config.stream_paths.extend(entrances.stream_paths());
         let code = ApplicationCode {
-            entrances: self.entrances,
+            entrances,
             access: self.access,
             registry: self.registry,
             hooks: self.hooks,

@@ -13,13 +13,44 @@ use crate::session::context::{Context, Session};
 use crate::session::muting::dialect_of;
 use shardcast_engine::Context as Engine;
 use shardcast_protocol::dialect::centrifuge::{
-    CentrifugeRequest, Commands, ConnectCommand, Disconnect, Instruction, Refusal,
+    CentrifugeRequest, Commands, ConnectCommand, Disconnect, Instruction, Refusal, connect_command,
 };
 use shardcast_protocol::dialect::{Command, Decoded, Dialect, Id, Payload, Reply, Request};
+use shardcast_protocol::events::Form;
 
 impl Service {
     /// All commands of a message, in the order sent.
     pub(in crate::api) fn take_commands(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        commands: Commands<'_>,
+        bytes: usize,
+    ) {
+        if cx.form().is_some_and(Form::is_unidirectional) {
+            return self.take_request(cx, session, commands.rest());
+        }
+        self.take_each(cx, session, commands, bytes);
+    }
+
+    /// The one message of a client that asks for nothing: the request of its first command. What
+    /// else it says is not heard.
+    #[cold]
+    fn take_request(&mut self, cx: &mut Engine<'_>, session: &mut Session, request: &[u8]) {
+        if stage(session) != ConnectStage::Awaited {
+            return;
+        }
+        let command = connect_command(request);
+        let rules = self.shared.rules;
+        if let Ok(text) = str::from_utf8(&command)
+            && let Decoded::Commands(commands) =
+                Dialect::CentrifugeJson.read(Payload::Text(text), &rules)
+        {
+            self.take_each(cx, session, commands, command.len());
+        }
+    }
+
+    fn take_each(
         &mut self,
         cx: &mut Engine<'_>,
         session: &mut Session,

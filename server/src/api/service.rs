@@ -6,6 +6,7 @@ mod requests;
 use crate::access::gate::{AccessRules, Gate};
 use crate::admission::arrival::Arrivals;
 use crate::admission::entrance::Entrances;
+use crate::admission::streams;
 use crate::api::hooks::Hooks;
 use crate::centrifuge::answers::end;
 use crate::centrifuge::closing;
@@ -29,12 +30,13 @@ use crate::wire::position::missed_reason;
 use crate::wire::publication;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{
-    Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId, Frame,
-    Message, Missed, Notice, Page, Peer, Position, Publication, Quiet, Refusal, Tag, TopicName,
-    allocator,
+    Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId,
+    FirstMessage, Frame, Message, Missed, Notice, Page, Peer, Position, PostedMessage, Publication,
+    Quiet, Refusal, Tag, TopicName, allocator,
 };
 use shardcast_protocol::dialect::centrifuge::Disconnect;
 use shardcast_protocol::dialect::{Decoded, Event, Payload, Welcome, WelcomeSession};
+use shardcast_protocol::frame::Kind;
 use shardcast_protocol::http::HttpRequest;
 use std::fmt;
 use std::sync::Arc;
@@ -144,6 +146,21 @@ impl Application for Service {
         let tokens = self.shared.gate.as_deref();
         self.gate
             .asks_streams(&self.code.access, tokens, cx, request)
+    }
+
+    fn first_message(
+        &mut self,
+        request: &HttpRequest<'_>,
+        body: &[u8],
+    ) -> Result<Option<FirstMessage>, Refusal> {
+        match self.code.entrances.stream_at(request.path()) {
+            Some(entrance) => entrance.first_message(request, body),
+            None => Ok(None),
+        }
+    }
+
+    fn posted(kind: Kind, body: &[u8]) -> Result<PostedMessage, &'static str> {
+        streams::posted(kind, body)
     }
 
     fn decide(&mut self, cx: &mut Engine<'_>, notice: Notice) -> Admission<Session> {

@@ -6,9 +6,10 @@ use crate::session::centrifuge::{CentrifugeState, ConnectStage};
 use crate::session::context::{Context, Session};
 use shardcast_engine::Context as Engine;
 use shardcast_protocol::dialect::centrifuge::{
-    CentrifugeReply, Connected, Disconnect, Refusal, Subscribed,
+    CentrifugeReply, Connected, Disconnect, Refusal, Subscribed, Transport,
 };
 use shardcast_protocol::dialect::{Id, Reply, ReplyMode};
+use shardcast_protocol::events::Form;
 use std::num::NonZeroU32;
 
 /// The state of what only the protocol has, to be shrunk afterwards.
@@ -39,10 +40,22 @@ pub(super) fn answer_connected(
 ) {
     let client = cx.connection().text();
     let shared = cx.shared;
+    let form = cx.engine.form();
+    let is_asked = form.is_some_and(|form| !form.is_unidirectional());
+    let session = is_asked.then(|| cx.engine.stream_token()).flatten();
     let connected = Connected {
         client: client.as_str(),
         version: &shared.server,
-        ping_s: shared.centrifuge.ping_s,
+        ping_s: match form {
+            // Its WebSocket has pings of its own.
+            Some(Form::PushFrames) => 0,
+            _ => shared.centrifuge.ping_s,
+        },
+        transport: match (form, &session) {
+            (None, _) => Transport::Connection,
+            (Some(_), Some(session)) => Transport::Stream { session },
+            (Some(_), None) => Transport::Unidirectional,
+        },
         ttl_s: cx.remaining_ms().map(|left_ms| ttl_s(cx, left_ms)),
         subs,
     };

@@ -23,6 +23,7 @@ use crate::wire::publication::INFO_BYTES_MAX;
 use shardcast_engine::{Context as Engine, Since};
 use shardcast_protocol::dialect::centrifuge::{ConnectCommand, Disconnect, Refusal};
 use shardcast_protocol::dialect::{Code, Dialect, Problem, Reply};
+use shardcast_protocol::events::Form;
 
 /// Whether the connection speaks the protocol.
 pub(crate) fn is_centrifuge(cx: &Engine<'_>) -> bool {
@@ -132,6 +133,9 @@ pub(crate) fn connect(cx: &mut Context<'_>, asked: &ConnectCommand<'_>) {
                 Ok(_) => begin(cx, waiting, had),
                 Err(failure) => refuse_connect(cx, &waiting, &failure.into_problem("connect")),
             },
+            Err(TokenFault::Expired) if asks_for_nothing(cx) => {
+                end_with(cx, Disconnect::EXPIRED, "the token has expired");
+            }
             Err(TokenFault::Expired) => {
                 answer_refusal(cx, &waiting, Refusal::TokenExpired);
                 go_back(cx);
@@ -152,8 +156,16 @@ fn refuse_connect(cx: &mut Context<'_>, call: &OwnedCall, problem: &Problem) {
     if problem.code == Code::Unauthorized || problem.code == Code::Forbidden {
         return end_with(cx, Disconnect::INVALID_TOKEN, &problem.message);
     }
+    if asks_for_nothing(cx) {
+        return cx.disconnect(problem.code.close_code(), &problem.message);
+    }
     cx.answer_to(call, &Reply::Error(problem));
     go_back(cx);
+}
+
+/// Whether the client hears pushes alone: it cannot be told why it is refused but by an end.
+fn asks_for_nothing(cx: &Context<'_>) -> bool {
+    cx.engine.form().is_some_and(Form::is_unidirectional)
 }
 
 /// Nobody serves what came behind a first command that was refused.

@@ -5,6 +5,7 @@ use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::{Frame, Heartbeat, HeartbeatMessage};
 use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::dialect::centrifuge::{PING_JSON, PING_PROTOBUF};
+use shardcast_protocol::events::Form;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,12 @@ pub struct Centrifuge {
     /// Every user is in a channel of its own from the start, whose name begins so and ends with the
     /// user's. `None`: there are no such channels.
     pub personal_channels: Option<String>,
+    /// Clients without a WebSocket have streams, at `/connection/http_stream` and
+    /// `/connection/sse`, and send their commands to `/emulation`.
+    pub fallbacks: bool,
+    /// Clients that ask for nothing and hear pushes alone are served at `/connection/uni_websocket`,
+    /// `/connection/uni_http_stream` and `/connection/uni_sse`.
+    pub unidirectional: bool,
 }
 
 impl Default for Centrifuge {
@@ -32,6 +39,8 @@ impl Default for Centrifuge {
             pong_timeout: Duration::from_secs(8),
             connect_timeout: Duration::from_secs(10),
             personal_channels: None,
+            fallbacks: true,
+            unidirectional: true,
         }
     }
 }
@@ -72,9 +81,11 @@ impl CentrifugeOptions {
         Some(format!("{}{}", self.personal.as_deref()?, user?))
     }
 
-    /// How a dialect keeps its connections alive.
-    pub(crate) fn heartbeat_of(&self, dialect: Dialect) -> Heartbeat {
+    /// How a dialect keeps its connections alive. Clients that say nothing answer the pings of
+    /// their WebSockets.
+    pub(crate) fn heartbeat_of(&self, dialect: Dialect, form: Option<Form>) -> Heartbeat {
         match dialect {
+            _ if form == Some(Form::PushFrames) => Heartbeat::WebSocketPing,
             Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => {
                 Heartbeat::WebSocketPing
             }

@@ -427,7 +427,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "fallback.enabled",
         flag: None,
-        what: "Serves clients whose network lets no WebSocket through: event streams by GET and messages by POST, both on /sse.",
+        what: "Serves clients whose network lets no WebSocket through: event streams by GET and messages by POST, both on /sse; of the Centrifuge protocol on /connection/http_stream, /connection/sse and /emulation.",
         kind: ValueKind::Other("true or false", |settings| &mut settings.fallback),
     },
     admin_keys::AUDIT_FILE,
@@ -471,6 +471,14 @@ pub(super) static KEYS: &[Key] = &[
             "none, or 1 to 64 visible ASCII characters without quotes and backslashes",
             |settings| &mut settings.centrifuge.personal_channels,
         ),
+    },
+    Key {
+        name: "centrifuge.unidirectional",
+        flag: None,
+        what: "Serves clients that ask for nothing and hear what their token or the application has them hear, on /connection/uni_websocket, /connection/uni_http_stream and /connection/uni_sse.",
+        kind: ValueKind::Other("true or false", |settings| {
+            &mut settings.centrifuge.unidirectional
+        }),
     },
     admin_keys::LOG_LEVEL,
     admin_keys::LOG_FORMAT,

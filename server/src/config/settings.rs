@@ -370,7 +370,10 @@ impl Settings {
 
     /// Times of clients of the Centrifuge protocol; `None`: they are not served.
     pub(crate) fn centrifuge(&self) -> Option<Centrifuge> {
-        self.centrifuge_enabled.then(|| self.centrifuge.clone())
+        self.centrifuge_enabled.then(|| Centrifuge {
+            fallbacks: self.fallback,
+            ..self.centrifuge.clone()
+        })
     }
 
     /// Where the admin port listens.

@@ -58,7 +58,7 @@ impl Lines {
     }
 }
 
-fn app() -> App {
+pub(crate) fn app() -> App {
     let kept = Namespace {
         history: Some(History {
             publications_max: 2,

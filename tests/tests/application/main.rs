@@ -8,6 +8,7 @@ mod acks;
 mod admission;
 mod builtins;
 mod centrifuge;
+mod centrifuge_streams;
 mod context;
 mod delivery_page;
 mod ends;

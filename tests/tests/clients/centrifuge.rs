@@ -50,7 +50,10 @@ struct Sdk {
     puppet: Box<dyn Puppet>,
     format: Format,
     has: Has,
+    transports: &'static [&'static str],
 }
+
+const WEBSOCKET: &[&str] = &["websocket"];
 
 /// Whether the SDK has what only some have: `send`, and pushes that are no channel's.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,7 +70,13 @@ impl Sdk {
             puppet: Box::new(puppet::Script::start(&mut command)),
             format,
             has: Has::Messages,
+            transports: WEBSOCKET,
         }
+    }
+
+    /// The same by other transports, in the order in which it tries them.
+    fn over(self, transports: &'static [&'static str]) -> Sdk {
+        Sdk { transports, ..self }
     }
 
     fn python(format: Format) -> Sdk {
@@ -77,6 +86,7 @@ impl Sdk {
             puppet: Box::new(puppet::Script::start(&mut command)),
             format,
             has: Has::Channels,
+            transports: WEBSOCKET,
         }
     }
 
@@ -96,6 +106,7 @@ impl Sdk {
             puppet: Box::new(crate::Browser(page)),
             format,
             has: Has::Messages,
+            transports: WEBSOCKET,
         }
     }
 
@@ -126,10 +137,21 @@ impl Sdk {
     /// Connects; the id of the connection.
     #[track_caller]
     fn connect(&mut self, address: SocketAddr) -> String {
-        let url = format!("ws://{address}/connection/websocket");
+        let websocket = format!("ws://{address}/connection/websocket");
+        let url = match self.transports {
+            &["websocket"] => json!(websocket),
+            transports => transports
+                .iter()
+                .map(|&transport| endpoint(transport, address))
+                .collect(),
+        };
         self.obey(
             "connect",
-            &json!({"url": url, "format": self.format.name()}),
+            &json!({
+                "url": url,
+                "format": self.format.name(),
+                "emulationEndpoint": format!("http://{address}/emulation"),
+            }),
         );
         let connected = self.event("connected");
         connected["client"].as_str().expect("an id").to_owned()
@@ -150,6 +172,15 @@ impl Sdk {
         assert_eq!(heard["channel"], channel, "{heard}");
         (heard["data"].clone(), heard["client"].clone())
     }
+}
+
+/// Where an SDK finds a transport.
+fn endpoint(transport: &str, address: SocketAddr) -> Value {
+    let endpoint = match transport {
+        "websocket" => format!("ws://{address}/connection/websocket"),
+        other => format!("http://{address}/connection/{other}"),
+    };
+    json!({"transport": transport, "endpoint": endpoint})
 }
 
 fn app() -> App {
@@ -451,6 +482,36 @@ fn npm_centrifuge_in_chromium() {
 #[test]
 fn npm_centrifuge_protobuf_in_chromium() {
     check(Sdk::chromium(Format::Protobuf));
+}
+
+#[test]
+fn npm_centrifuge_json_over_http_streaming() {
+    check(Sdk::node(Format::Json).over(&["http_stream"]));
+}
+
+#[test]
+fn npm_centrifuge_protobuf_over_http_streaming() {
+    check(Sdk::node(Format::Protobuf).over(&["http_stream"]));
+}
+
+#[test]
+fn npm_centrifuge_over_sse() {
+    check(Sdk::node(Format::Json).over(&["sse"]));
+}
+
+#[test]
+fn npm_centrifuge_over_http_streaming_in_chromium() {
+    check(Sdk::chromium(Format::Json).over(&["http_stream"]));
+}
+
+#[test]
+fn npm_centrifuge_protobuf_over_http_streaming_in_chromium() {
+    check(Sdk::chromium(Format::Protobuf).over(&["http_stream"]));
+}
+
+#[test]
+fn npm_centrifuge_over_sse_in_chromium() {
+    check(Sdk::chromium(Format::Json).over(&["sse"]));
 }
 
 #[test]

@@ -40,10 +40,28 @@ pub struct Connected<'a> {
     pub version: &'a str,
     /// Seconds from one ping to the next; 0: there are none.
     pub ping_s: u32,
+    /// With what commands are sent, where they do not come on the connection: it answers no pings
+    /// then.
+    pub transport: Transport<'a>,
     /// Seconds after which the client has to bring another token; `None`: it need not.
     pub ttl_s: Option<NonZeroU32>,
     /// Channels that the server has subscribed it to.
     pub subs: &'a [(&'a str, Subscribed<'a>)],
+}
+
+/// How a client's commands come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport<'a> {
+    /// On the connection.
+    #[default]
+    Connection,
+    /// Beside the stream that the connection is, under the name of its session.
+    Stream {
+        /// The session.
+        session: &'a str,
+    },
+    /// There are none.
+    Unidirectional,
 }
 
 /// A membership has begun.

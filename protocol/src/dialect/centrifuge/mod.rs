@@ -11,21 +11,25 @@ mod body;
 mod code;
 mod command;
 mod commands;
+mod emulation;
 mod protobuf;
 pub(super) mod push;
 mod record;
 pub(super) mod reply;
 mod schema;
 mod subs;
+mod unidirectional;
 
-pub use answer::{CentrifugeReply, Connected, Recovering, Subscribed};
+pub use answer::{CentrifugeReply, Connected, Recovering, Subscribed, Transport};
 pub use asked::{CentrifugeRequest, ConnectCommand, IfLost, Subscribe};
 pub(super) use body::{Delimited, JsonLines};
 pub use code::{Disconnect, Refusal, Unsubscribed, error_number};
 pub use command::{Instruction, SEND};
 pub(super) use commands::Encoded;
 pub use commands::{BadCommand, COMMANDS_MAX, Commands};
+pub use emulation::Emulated;
 pub use subs::HadOfChannels;
+pub use unidirectional::{connect_command, pushed_alone, write_disconnect};
 
 /// The event of what a server publishes by the API of Centrifugo: it is a publication without tags.
 pub const PUBLICATION: &str = "publication";

@@ -1,7 +1,7 @@
 //! The replies to commands, as the protocol has them. The server's own words (`dialect::reply`)
 //! become the protocol's here.
 
-use super::answer::{CentrifugeReply, Connected, Recovering, Subscribed};
+use super::answer::{CentrifugeReply, Connected, Recovering, Subscribed, Transport};
 use super::body::{MessageBody, WireNotation, message};
 use super::code::{Refusal, Retry, error_number, retry_of};
 use super::push::{info_of, push_publication};
@@ -125,7 +125,11 @@ fn write_connected<N: WireNotation>(body: &mut MessageBody<'_, N>, connected: Co
             );
         }
         body.unsigned(connect::PING, connected.ping_s.into());
-        body.boolean(connect::PONG, connected.ping_s > 0);
+        match connected.transport {
+            Transport::Connection => body.boolean(connect::PONG, connected.ping_s > 0),
+            Transport::Stream { session } => body.text(connect::SESSION, session),
+            Transport::Unidirectional => {}
+        }
     });
 }
 

@@ -62,6 +62,8 @@ pub(super) mod sent {
         rpc { DATA = "data" 1, METHOD = "method" 2 }
         refresh { TOKEN = "token" 1 }
         sub_refresh { CHANNEL = "channel" 1, TOKEN = "token" 2, TYPE = "type" 3 }
+        /// Commands beside a stream.
+        emulation { NODE = "node" 1, SESSION = "session" 2, DATA = "data" 3 }
     }
 }
 
@@ -81,7 +83,10 @@ pub(super) mod received {
         push {
             CHANNEL = "channel" 2, PUB = "pub" 4, JOIN = "join" 5, LEAVE = "leave" 6,
             UNSUBSCRIBE = "unsubscribe" 7, MESSAGE = "message" 8, SUBSCRIBE = "subscribe" 9,
+            DISCONNECT = "disconnect" 11,
         }
+        /// The push.
+        disconnect { CODE = "code" 1, REASON = "reason" 2 }
         publication {
             DATA = "data" 4, INFO = "info" 5, OFFSET = "offset" 6, TAGS = "tags" 7,
         }
@@ -98,7 +103,7 @@ pub(super) mod received {
         /// Of `refresh`, too, as far as it has these fields.
         connect {
             CLIENT = "client" 1, VERSION = "version" 2, EXPIRES = "expires" 3, TTL = "ttl" 4,
-            SUBS = "subs" 6, PING = "ping" 7, PONG = "pong" 8,
+            SUBS = "subs" 6, PING = "ping" 7, PONG = "pong" 8, SESSION = "session" 9,
         }
         /// Of `sub_refresh`, too, likewise.
         subscribe {
@@ -140,9 +145,11 @@ mod tests {
             s::rpc::ALL,
             s::refresh::ALL,
             s::sub_refresh::ALL,
+            s::emulation::ALL,
             r::reply::ALL,
             r::error::ALL,
             r::push::ALL,
+            r::disconnect::ALL,
             r::publication::ALL,
             r::client_info::ALL,
             r::member::ALL,

@@ -1,10 +1,12 @@
 //! The command line: what the user asks for, and the exit code that answers. `main` calls it.
 //!
-//! Exit codes: 0 done; 1 the server cannot start; 2 the command line or the configuration is wrong.
+//! Exit codes: 0 done; 1 the server cannot start; 2 the command line or the configuration is wrong;
+//! 3 a foreign configuration was imported, but for what has no counterpart.
 
 use crate::admin::tls::AdminTls;
 use crate::auth::files::{self, ReadKeys};
 use crate::config::{self, Given, Settings};
+use crate::import::{self, Imported};
 use crate::serve::serve;
 use crate::tls::{self, Prepared};
 use crate::tokens::{self, NewToken};
@@ -48,6 +50,10 @@ pub fn run() -> ExitCode {
             Err(problems) => refuse(&problems),
         },
         Command::CheckToken { token, sources } => check_token(&sources, &token),
+        Command::ImportCentrifugo { file } => match import::read(&file) {
+            Ok(imported) => import_of(&imported),
+            Err(why) => refuse(&[why]),
+        },
         Command::DefaultConfig => print(&config::default_page()),
         Command::Version => print(concat!("shardcast ", env!("CARGO_PKG_VERSION"), "\n")),
     }
@@ -84,6 +90,13 @@ enum Command {
         token: String,
         #[command(flatten)]
         sources: Sources,
+    },
+    /// Print a configuration of Centrifugo (version 5 or 6) as one of ours; what is to be done
+    /// besides, and keys without a counterpart, go to standard error. Exit code 3: there are such
+    /// keys.
+    ImportCentrifugo {
+        /// The file: JSON, or TOML if its name ends so.
+        file: PathBuf,
     },
     /// Print a configuration file with every key, its meaning and its default.
     DefaultConfig,
@@ -210,6 +223,20 @@ fn check_token(sources: &Sources, token: &str) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(problems) => refuse(&problems),
+    }
+}
+
+fn import_of(imported: &Imported) -> ExitCode {
+    for text in &imported.to_do {
+        eprintln!("shardcast: to do: {text}");
+    }
+    for text in &imported.left_out {
+        eprintln!("shardcast: no counterpart: {text}");
+    }
+    let printed = print(&imported.page);
+    match imported.left_out.is_empty() {
+        true => printed,
+        false => ExitCode::from(3),
     }
 }
 

@@ -8,6 +8,7 @@ mod admin_keys;
 mod auth;
 mod auth_check;
 mod auth_keys;
+mod centrifuge_keys;
 mod check;
 mod given;
 mod group;

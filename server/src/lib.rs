@@ -17,6 +17,7 @@ mod cli;
 mod config;
 mod control;
 mod dispatch;
+mod import;
 mod limits;
 mod log;
 pub mod namespace;

@@ -432,6 +432,31 @@ fn check_reply(reply: &Reply<'_>, line: &str, fields: &[Vec<u8>]) {
 }
 
 #[test]
+fn streams_and_listeners_are_told_how_they_connect() {
+    let on = |transport| {
+        Reply::Centrifuge(CentrifugeReply::Connected(Connected {
+            client: "c",
+            version: "s",
+            ping_s: 25,
+            transport,
+            ttl_s: None,
+            subs: &[],
+        }))
+    };
+    let fields = [bytes(1, b"c"), bytes(2, b"s"), number(7, 25)].concat();
+    check_reply(
+        &on(Transport::Stream { session: "0a" }),
+        r#""connect":{"client":"c","version":"s","ping":25,"session":"0a"}"#,
+        &[bytes(5, &[&*fields, &bytes(9, b"0a")].concat())],
+    );
+    check_reply(
+        &on(Transport::Unidirectional),
+        r#""connect":{"client":"c","version":"s","ping":25}"#,
+        &[bytes(5, &fields)],
+    );
+}
+
+#[test]
 fn replies() {
     check_reply(
         &Reply::Centrifuge(CentrifugeReply::Connected(Connected {
@@ -453,27 +478,6 @@ fn replies() {
             ]
             .concat(),
         )],
-    );
-    let on = |transport| {
-        Reply::Centrifuge(CentrifugeReply::Connected(Connected {
-            client: "c",
-            version: "s",
-            ping_s: 25,
-            transport,
-            ttl_s: None,
-            subs: &[],
-        }))
-    };
-    let fields = [bytes(1, b"c"), bytes(2, b"s"), number(7, 25)].concat();
-    check_reply(
-        &on(Transport::Stream { session: "0a" }),
-        r#""connect":{"client":"c","version":"s","ping":25,"session":"0a"}"#,
-        &[bytes(5, &[&*fields, &bytes(9, b"0a")].concat())],
-    );
-    check_reply(
-        &on(Transport::Unidirectional),
-        r#""connect":{"client":"c","version":"s","ping":25}"#,
-        &[bytes(5, &fields)],
     );
     let subscribed = |position, recovery| {
         Reply::Centrifuge(CentrifugeReply::Subscribed(Subscribed {

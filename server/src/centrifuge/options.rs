@@ -27,8 +27,8 @@ pub struct Centrifuge {
     /// Clients without a WebSocket have streams, at `/connection/http_stream` and
     /// `/connection/sse`, and send their commands to `/emulation`.
     pub fallbacks: bool,
-    /// Clients that ask for nothing and hear pushes alone are served at `/connection/uni_websocket`,
-    /// `/connection/uni_http_stream` and `/connection/uni_sse`.
+    /// Clients that ask for nothing and hear pushes alone are served, at
+    /// `/connection/uni_websocket`, `/connection/uni_http_stream` and `/connection/uni_sse`.
     pub unidirectional: bool,
 }
 

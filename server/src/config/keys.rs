@@ -3,8 +3,8 @@
 
 use super::key::{Key, ValueKind};
 use super::{
-    access_keys, admin_keys, auth_keys, limit_keys, offline_keys, persistence_keys, room_keys,
-    server_keys, session_keys,
+    access_keys, admin_keys, auth_keys, centrifuge_keys, limit_keys, offline_keys,
+    persistence_keys, room_keys, server_keys, session_keys,
 };
 use shardcast_engine::{Compression, Config, Listener};
 use shardcast_protocol::dialect::DEPTH_MAX;
@@ -463,23 +463,8 @@ pub(super) static KEYS: &[Key] = &[
             &mut settings.centrifuge.connect_timeout
         }),
     },
-    Key {
-        name: "centrifuge.personal_channels",
-        flag: None,
-        what: "What the name of a channel begins with in which every user is from the start, and which ends with the user's name: # makes #ann, inbox:# makes inbox:#ann.",
-        kind: ValueKind::Other(
-            "none, or 1 to 64 visible ASCII characters without quotes and backslashes",
-            |settings| &mut settings.centrifuge.personal_channels,
-        ),
-    },
-    Key {
-        name: "centrifuge.unidirectional",
-        flag: None,
-        what: "Serves clients that ask for nothing and hear what their token or the application has them hear, on /connection/uni_websocket, /connection/uni_http_stream and /connection/uni_sse.",
-        kind: ValueKind::Other("true or false", |settings| {
-            &mut settings.centrifuge.unidirectional
-        }),
-    },
+    centrifuge_keys::PERSONAL_CHANNELS,
+    centrifuge_keys::UNIDIRECTIONAL,
     admin_keys::LOG_LEVEL,
     admin_keys::LOG_FORMAT,
 ];

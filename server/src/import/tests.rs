@@ -1,0 +1,348 @@
+//! A table of configurations of Centrifugo, each in both versions' spelling where it differs, with
+//! what becomes of it; every page that is written passes our own check.
+
+use super::*;
+use serde_json::{Value, json};
+
+/// What is written of a configuration, section by section without the lines that every page has;
+/// how many things are to be done; the beginnings of what is left out.
+#[track_caller]
+fn check(config: &Value, page: &str, to_do: usize, left_out: &[&str]) {
+    let imported = import(config).expect("an object");
+    let usual = [
+        "[server]",
+        "listen = \"127.0.0.1:8000\"",
+        "[rooms]",
+        "[fallback]",
+        "[centrifuge]",
+    ];
+    let usual = [&usual[..], &DEFAULT].concat();
+    let lines = imported
+        .page
+        .lines()
+        .filter(|line| !line.is_empty() && !usual.contains(line));
+    let lines: Vec<&str> = lines.collect();
+    let expected: Vec<&str> = page
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    assert_eq!(lines, expected, "{config}");
+    assert_eq!(imported.to_do.len(), to_do, "{:?}", imported.to_do);
+    let told = imported
+        .left_out
+        .iter()
+        .filter(|text| !text.starts_with("client.token: without"));
+    let told: Vec<&String> = told.collect();
+    assert_eq!(told.len(), left_out.len(), "{told:?}");
+    for (text, beginning) in told.iter().zip(left_out) {
+        assert!(text.starts_with(beginning), "{text}");
+    }
+    let checked = crate::parsing::configuration(&imported.page);
+    assert_eq!(checked.map(drop), Ok(()), "{}", imported.page);
+}
+
+/// Of the default namespace where nothing is permitted, and of transports that are off.
+const DEFAULT: [&str; 5] = [
+    "join = [\"by-token\"]",
+    "publish = [\"by-token\"]",
+    "presence = \"nobody\"",
+    "enabled = false",
+    "unidirectional = false",
+];
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn nothing_is_permitted_where_nothing_was() {
+    check(&json!({}), "", 0, &[]);
+    check(
+        &json!({"http_server": {"address": "localhost"}}),
+        "",
+        0,
+        &[],
+    );
+    for other in [json!([]), json!("x"), json!(null)] {
+        assert!(import(&other).is_err());
+    }
+}
+
+#[test]
+fn tokens_and_addresses() {
+    let page = r#"
+        [auth]
+        tokens = "required"
+        require_exp = false
+        audience = "chat"
+        [auth.keys.hmac]
+        algorithm = "HS256"
+        secret_env = "CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY"
+        listen = "0.0.0.0:9000"
+        admin = "127.0.0.1:9001"
+        [access]
+        origins = "https://a.example,https://b.example"
+        [admin]
+        token_env = "CENTRIFUGO_HTTP_API_KEY"
+    "#;
+    let six = json!({
+        "client": {
+            "token": {"hmac_secret_key": SECRET, "audience": "chat", "issuer": ""},
+            "allowed_origins": ["https://a.example", "https://b.example"],
+        },
+        "http_api": {"key": SECRET},
+        "http_server": {"port": 9000, "internal_port": "9001"},
+    });
+    let five = json!({
+        "token_hmac_secret_key": SECRET,
+        "token_audience": "chat",
+        "allowed_origins": ["https://a.example", "https://b.example"],
+        "api_key": SECRET,
+        "port": "9000",
+        "internal_port": "9001",
+    });
+    for config in [six, five] {
+        let imported = import(&config).expect("an object");
+        assert!(!imported.page.contains(SECRET), "{}", imported.page);
+        let mut lines: Vec<&str> = imported
+            .page
+            .lines()
+            .filter(|line| !line.is_empty())
+            .collect();
+        let mut expected: Vec<&str> = page
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        let usual = ["[server]", "[rooms]", "[fallback]", "[centrifuge]"];
+        expected.extend([&usual[..], &DEFAULT].concat());
+        lines.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(lines, expected, "{config}");
+        assert_eq!((imported.to_do.len(), imported.left_out), (2, vec![]));
+        assert!(crate::parsing::configuration(&imported.page).is_ok());
+    }
+    let weak =
+        json!({"token_hmac_secret_key": "short", "api_key": "short", "address": "127.0.0.1"});
+    assert_eq!(import(&weak).expect("an object").to_do.len(), 4);
+}
+
+#[test]
+fn whom_nothing_keeps_out_is_let_in_and_told() {
+    for config in [
+        json!({"client": {"insecure": true, "token": {"hmac_secret_key": SECRET}}}),
+        json!({"client_insecure": true}),
+        json!({"client": {"allow_anonymous_connect_without_token": true}}),
+        json!({"allow_anonymous_connect_without_token": true}),
+    ] {
+        check(
+            &config,
+            "listen = \"0.0.0.0:8000\"\ninsecure = true",
+            1,
+            &[],
+        );
+    }
+    let encrypted = json!({
+        "allow_anonymous_connect_without_token": true,
+        "tls": true, "tls_cert": "/etc/a.pem", "tls_key": "/etc/a.key", "port": 443,
+    });
+    let page = r#"
+        listen = "none"
+        insecure = true
+        [tls]
+        listen = "0.0.0.0:443"
+        certificates = "/etc/a.pem"
+        keys = "/etc/a.key"
+    "#;
+    check(&encrypted, page, 1, &[]);
+}
+
+#[test]
+fn namespaces() {
+    let options = json!({
+        "presence": true, "join_leave": true, "force_push_join_leave": true,
+        "history_size": 100, "history_ttl": "1h30m", "force_recovery": true,
+        "allow_subscribe_for_client": true, "allow_publish_for_client": true,
+        "allow_publish_for_anonymous": true, "allow_presence_for_client": true,
+    });
+    let with = |name: &str, more: Value| {
+        let mut options = options.as_object().expect("an object").clone();
+        options.insert("name".to_owned(), name.into());
+        options.extend(more.as_object().expect("an object").clone());
+        Value::Object(options)
+    };
+    let chat = r#"
+        [namespaces.chat]
+        join = "users"
+        publish = "anyone"
+        presence = "users"
+        presence_events = true
+        presence_grace = "0ms"
+        history = 100
+        history_ttl = "90m"
+        history_read = "anyone"
+        epoch_ttl = "2d"
+    "#;
+    let chats = json!([with("chat", json!({"allow_history_for_subscriber": true}))]);
+    check(
+        &json!({"namespaces": chats, "global_history_meta_ttl": "48h"}),
+        chat,
+        0,
+        &[],
+    );
+    check(
+        &json!({"channel": {"namespaces": chats, "history_meta_ttl": "48h"}}),
+        chat,
+        0,
+        &[],
+    );
+    let prices = json!({"name": "prices", "history_size": 1, "history_ttl": "24h", "allow_history_for_client": true,
+        "allow_recovery": false, "force_recovery_mode": "cache"});
+    let page = r#"
+        [namespaces.prices]
+        history = 1
+        history_ttl = "1d"
+        history_read = "users"
+        last = "newest"
+    "#;
+    check(&json!({"namespaces": [prices]}), page, 0, &[]);
+    let open = json!({"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true});
+    check(
+        &json!({"channel": {"without_namespace": open}}),
+        "join = \"anyone\"",
+        0,
+        &[],
+    );
+    check(&open, "join = \"anyone\"", 0, &[]);
+}
+
+#[test]
+fn what_has_no_such_rule_is_not_opened_for_it() {
+    let narrow = json!({"name": "narrow", "presence": true, "allow_publish_for_subscriber": true,
+        "allow_presence_for_subscriber": true, "channel_regex": "^a", "proxy_subscribe": true,
+        "allow_user_limited_channels": true});
+    let page = r#"
+        [namespaces.narrow]
+        join = "users"
+        presence = ["by-token"]
+        owned_by = "hash"
+    "#;
+    let imported = import(&json!({"namespaces": [narrow, {"name": "a.b"}]})).expect("an object");
+    let left = imported
+        .left_out
+        .iter()
+        .filter(|text| !text.starts_with("client.token"));
+    assert_eq!(left.count(), 5, "{:?}", imported.left_out);
+    for line in page.lines().map(str::trim) {
+        assert!(imported.page.contains(line), "{line}: {}", imported.page);
+    }
+    assert!(
+        crate::parsing::configuration(&imported.page).is_ok(),
+        "{}",
+        imported.page
+    );
+}
+
+#[test]
+fn limits_and_transports() {
+    let six = json!({
+        "client": {
+            "ping_interval": "10s", "pong_timeout": "3s", "stale_close_delay": "1m", "channel_limit": 64,
+            "queue_max_size": 2_000_000, "connection_limit": 0, "user_connection_limit": 3,
+            "subscribe_to_user_personal_channel": {"enabled": true, "personal_channel_namespace": "inbox"},
+        },
+        "websocket": {"compression": true, "message_size_limit": 4096},
+        "sse": {"enabled": true}, "http_stream": {"enabled": false, "handler_prefix": "/other"},
+        "uni_sse": {"enabled": true, "handler_prefix": "/connection/uni_sse"},
+        "shutdown": {"timeout": "30s"}, "log": {"level": "none"},
+        "prometheus": {"enabled": true}, "engine": {"type": "memory"},
+        "channel": {"max_length": 100},
+    });
+    let five = json!({
+        "ping_interval": "10s", "pong_timeout": "3s", "client_stale_close_delay": "60s",
+        "client_channel_limit": 64, "client_queue_max_size": 2_000_000, "client_user_connection_limit": 3,
+        "user_subscribe_to_personal": true, "user_personal_channel_namespace": "inbox",
+        "websocket_compression": true, "websocket_message_size_limit": 4096, "sse": true, "uni_sse": true,
+        "shutdown_timeout": "30s", "log_level": "fatal", "prometheus": true, "engine": "memory",
+        "channel_max_length": 100, "client_connection_limit": 0,
+    });
+    for config in [six, five] {
+        let imported = import(&config).expect("an object");
+        for line in [
+            "ping_interval = \"10s\"",
+            "pong_timeout = \"3s\"",
+            "connect_timeout = \"1m\"",
+            "personal_channels = \"inbox:#\"",
+            "unidirectional = true",
+            "max_rooms_per_connection = 64",
+            "max_room_name_bytes = 100",
+            "max_message_bytes = 4096",
+            "outbox_bytes = 2000000",
+            "same_user = \"reject\"",
+            "max_per_user = 3",
+            "drain_timeout = \"30s\"",
+            "level = \"error\"",
+            "enabled = true",
+        ] {
+            assert!(
+                imported.page.contains(&format!("{line}\n")),
+                "{line}: {}",
+                imported.page
+            );
+        }
+        let left = imported
+            .left_out
+            .iter()
+            .filter(|text| !text.starts_with("client.token"));
+        assert_eq!(left.collect::<Vec<_>>(), Vec::<&String>::new());
+        assert_eq!(
+            crate::parsing::configuration(&imported.page).map(drop),
+            Ok(())
+        );
+    }
+}
+
+#[test]
+fn every_other_key_is_told() {
+    let config = json!({
+        "engine": {"type": "redis", "redis": {"address": "127.0.0.1:6379"}},
+        "admin": {"enabled": true, "password": "x"},
+        "grpc_api": {"enabled": false, "port": 1},
+        "client": {"ping_interval": -1, "token": {"issuer_regex": "x"}},
+        "websocket": {"handler_prefix": "/ws"},
+        "unknown": 1,
+    });
+    let left_out = [
+        "client.ping_interval: -1",
+        "engine.type: it is always memory",
+        "websocket.handler_prefix: it is always /connection/websocket",
+        "admin.enabled: ",
+        "admin.password: ",
+        "client.token.issuer_regex: ",
+        "engine.redis.address: a cluster",
+        "unknown: there is no such key",
+    ];
+    check(&config, "", 0, &left_out);
+}
+
+#[test]
+fn durations() {
+    for (theirs, ours) in [
+        ("25s", Some("25s")),
+        ("1h30m", Some("90m")),
+        ("720h", Some("30d")),
+        ("1500ms", Some("1500ms")),
+        ("1m0s", Some("1m")),
+        ("0s", Some("0ms")),
+        ("", None),
+        ("10", None),
+        ("1.5h", None),
+        ("-1s", None),
+        ("99999999999999999999h", None),
+    ] {
+        assert_eq!(
+            values::duration(&json!(theirs)).as_deref(),
+            ours,
+            "{theirs}"
+        );
+    }
+}

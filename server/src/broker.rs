@@ -6,12 +6,21 @@
 //! when something was lost is the bridge's part, and the same for all brokers.
 
 mod adapter;
+pub(crate) mod bridge;
+mod connect;
+pub(crate) mod counts;
 mod envelope;
 mod inbox;
+mod interest;
+mod inward;
 mod model;
 mod nats;
+mod node;
 mod options;
+mod outward;
+mod redis;
 mod subject;
+mod subscribing;
 
 pub use adapter::{
     Append, Appended, Broker, BrokerError, KeptInLog, Link, LogEntry, LogPage, LogPlace, Outbound,
@@ -21,5 +30,6 @@ pub use envelope::{BadEnvelope, Body, Envelope, MessageId, Recipient};
 pub use inbox::{Inbox, InboxSender, Incoming};
 pub use model::{Model, ModelBroker, ModelFault};
 pub use nats::NatsBroker;
-pub use options::{BrokerKind, BrokerPassword, BrokerTls, Cluster, Credentials};
+pub use options::{BadCluster, BrokerKind, BrokerPassword, BrokerTls, Cluster, Credentials};
+pub use redis::RedisBroker;
 pub use subject::Subject;

@@ -10,7 +10,6 @@ mod api;
 mod audit;
 mod auth;
 mod bounded;
-#[doc(hidden)] // For adapters and fuzzing.
 pub mod broker;
 mod centrifuge;
 mod cli;

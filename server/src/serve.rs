@@ -16,7 +16,7 @@ use crate::api::app::App;
 use crate::api::server::Server;
 use crate::audit::limited::Sums;
 use crate::auth::files::ReadKeys;
-use crate::config::Settings;
+use crate::config::{PasswordFault, Settings};
 use crate::control::{Control, Stop};
 use crate::log::{self, Audit, LogLevel};
 use crate::passed::Passed;
@@ -85,11 +85,12 @@ impl<'s> Serving<'s> {
         let mut passed = Passed::of_process();
         let given = |key, name: &str| take(&mut passed, settings, key, name);
         let config = settings.engine(tls.as_ref(), given)?;
-        shardcast_engine::afford(&config, THREADS)?;
+        let bridges = usize::from(settings.cluster().is_one_of_many());
+        shardcast_engine::afford(&config, THREADS + bridges)?;
         let listener = listen_for_operators(settings.admin())?;
         let admin = listener.local_addr()?;
         let lists = Arc::new(LiveLists::new(settings.addresses()));
-        let app = app_of(settings, keys, admin.port(), lists.clone());
+        let app = app_of(settings, keys, admin.port(), lists.clone())?;
         let of_app = AppSources::new(&app);
         let (guard, admin_tls) = (guard_of(settings)?, admin_tls_of(settings)?);
         // Before the first client comes.
@@ -249,7 +250,12 @@ fn certificates_of(tls: Option<Tls>, config: &Config, server: &Server) -> Option
 }
 
 /// The application as the settings have it. Pages of the admin port are its own.
-fn app_of(settings: &Settings, keys: ReadKeys, admin_port: u16, lists: Arc<LiveLists>) -> App {
+fn app_of(
+    settings: &Settings,
+    keys: ReadKeys,
+    admin_port: u16,
+    lists: Arc<LiveLists>,
+) -> Result<App, CannotStart> {
     let app = App::new()
         .namespaces(settings.namespaces())
         .auth(settings.auth().with_keys(keys.keys, keys.sets))
@@ -268,10 +274,14 @@ fn app_of(settings: &Settings, keys: ReadKeys, admin_port: u16, lists: Arc<LiveL
         Some(persistence) => app.persistence(persistence),
         None => app,
     };
-    match settings.centrifuge() {
+    let app = match settings.cluster().options()? {
+        Some(cluster) => app.cluster(cluster),
+        None => app,
+    };
+    Ok(match settings.centrifuge() {
         Some(times) => app.centrifuge(times),
         None => app.dialect_path(Dialect::CentrifugeJson, None),
-    }
+    })
 }
 
 /// The socket that the process was given for `key`. It is not known before whether strangers reach
@@ -339,6 +349,15 @@ enum CannotStart {
     },
     Control(io::Error),
     Engine(StartError),
+}
+
+impl From<PasswordFault> for CannotStart {
+    fn from(error: PasswordFault) -> CannotStart {
+        CannotStart::Passed {
+            key: "cluster",
+            reason: error.to_string(),
+        }
+    }
 }
 
 impl From<NotKept> for CannotStart {

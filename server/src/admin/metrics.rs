@@ -3,6 +3,7 @@
 
 use crate::audit::journal::JournalCounts;
 use crate::auth::counts::TokenCounts;
+use crate::broker::counts::{BridgeCount, BridgeCounts};
 use crate::limits::tally::{LimitName, LimitOutcome, Tally};
 use crate::session::counts::{SessionCount, SessionCounts};
 use crate::session::refusals::RefusalCounts;
@@ -103,6 +104,14 @@ impl Metrics {
         if let Some(counts) = counts {
             self.registry
                 .register_collector(Box::new(StoreMetrics(counts)));
+        }
+    }
+
+    /// Adds the counts of the bridge to a broker, if there is one.
+    pub(crate) fn add_cluster(&mut self, counts: Option<Arc<BridgeCounts>>) {
+        if let Some(counts) = counts {
+            self.registry
+                .register_collector(Box::new(BridgeMetrics(counts)));
         }
     }
 
@@ -242,6 +251,33 @@ impl Collector for StoreMetrics {
                     descriptor.encode_counter::<NoLabelSet, u64, u64>(&count.value, None)?;
                 }
                 StoreCountKind::Gauge => descriptor.encode_gauge(&count.value)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the bridge to a broker has done.
+#[derive(Debug)]
+struct BridgeMetrics(Arc<BridgeCounts>);
+
+impl Collector for BridgeMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for count in BridgeCount::ALL {
+            let (name, help) = count.described();
+            let (name, help) = (format!("shardcast_{name}"), help.trim_end_matches('.'));
+            let value = self.0.get(count);
+            match count.is_gauge() {
+                true => {
+                    let mut gauge =
+                        encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+                    gauge.encode_gauge(&value)?;
+                }
+                false => {
+                    let mut counter =
+                        encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
+                    counter.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
+                }
             }
         }
         Ok(())

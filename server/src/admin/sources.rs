@@ -7,6 +7,7 @@ use crate::admin::metrics::Metrics;
 use crate::api::app::App;
 use crate::api::server::Server;
 use crate::auth::gate::TokenGate;
+use crate::broker::counts::BridgeCounts;
 use crate::config::Settings;
 use crate::limits::tally::Tally;
 use crate::log::Audit;
@@ -21,6 +22,7 @@ pub(crate) struct AppSources {
     pub(crate) limited: Arc<Tally>,
     pub(crate) bans: Arc<Bans>,
     stored: Option<Arc<StoreCounts>>,
+    bridged: Option<Arc<BridgeCounts>>,
 }
 
 impl AppSources {
@@ -31,6 +33,7 @@ impl AppSources {
             limited: app.tally(),
             bans: app.bans(),
             stored: app.stored(),
+            bridged: app.bridged(),
         }
     }
 
@@ -54,6 +57,7 @@ impl AppSources {
         let mut metrics = Metrics::new(counters, self.limited.clone(), sessions, audited);
         metrics.add_refusals(&self.refusals);
         metrics.add_store(self.stored.clone());
+        metrics.add_cluster(self.bridged.clone());
         metrics.add_driver(server.engine().driver());
         if let Some(gate) = &self.gate {
             metrics.add_tokens(gate.counts());

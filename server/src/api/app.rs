@@ -17,6 +17,9 @@ use crate::api::server::{OwnRuntime, Server, Shards};
 use crate::api::service::ApplicationCode;
 use crate::auth::gate::TokenGate;
 use crate::auth::options::Auth;
+use crate::broker::Cluster;
+use crate::broker::bridge::PreparedBridge;
+use crate::broker::counts::BridgeCounts;
 use crate::centrifuge::options::{Centrifuge, CentrifugeOptions};
 use crate::dispatch::registry::Registry;
 use crate::limits::limiter::Limiter;
@@ -58,6 +61,8 @@ pub struct App {
     offline: Option<OfflineOptions>,
     persistence: Option<Persistence>,
     stored: Arc<StoreCounts>,
+    cluster: Option<Cluster>,
+    bridged: Arc<BridgeCounts>,
     secrets: SecretSource,
     registry: Arc<Registry>,
     hooks: Hooks,
@@ -92,6 +97,8 @@ impl App {
             offline: None,
             persistence: None,
             stored: Arc::default(),
+            cluster: None,
+            bridged: Arc::default(),
             secrets: SecretSource::default(),
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
@@ -233,6 +240,18 @@ impl App {
         }
     }
 
+    /// The server is a node of a cluster: what is published at one node reaches the members at all
+    /// (`docs/scale-out.md`). For [`App::start`] alone. Default: it is a server by itself.
+    pub fn cluster(self, cluster: Cluster) -> App {
+        let cluster = Some(cluster);
+        App { cluster, ..self }
+    }
+
+    /// What the bridge to the broker has done; `None`: there is none.
+    pub(crate) fn bridged(&self) -> Option<Arc<BridgeCounts>> {
+        self.cluster.as_ref().map(|_| self.bridged.clone())
+    }
+
     /// What the store has done; `None`: there is none.
     pub(crate) fn stored(&self) -> Option<Arc<StoreCounts>> {
         self.persistence.as_ref().map(|_| self.stored.clone())
@@ -368,15 +387,34 @@ impl App {
             }
         };
         let (persistence, stored) = (self.persistence.clone(), self.stored.clone());
+        let (cluster, bridged) = (self.cluster.clone(), self.bridged.clone());
         let shards = self.shards(&mut config, runtime);
         let store = match persistence {
             Some(persistence) => Some(shards.store(&persistence, stored, &mut config)?),
             None => None,
         };
+        let bridge = match cluster {
+            Some(cluster) => {
+                let prepared = PreparedBridge::new(cluster);
+                let (prepared, relay) = prepared.map_err(|error| StartError::Io {
+                    what: "joining the cluster".into(),
+                    source: std::io::Error::other(error),
+                })?;
+                config.relay = Some(relay);
+                Some(prepared)
+            }
+            None => None,
+        };
         let make = shards.clone();
         let running = shardcast_engine::start(config, move |shard| make.shard(shard))?;
-        let handle = shards.attach(running.handle());
-        Ok(Server::new(running, handle, own, store))
+        let engine = running.handle();
+        let handle = shards.attach(engine.clone());
+        let bridge = bridge.map(|bridge| bridge.start(handle.shared.clone(), engine, bridged));
+        let bridge = bridge.transpose().map_err(|source| StartError::Io {
+            what: "starting the thread of the cluster".into(),
+            source,
+        })?;
+        Ok(Server::new(running, handle, own, store, bridge))
     }
 
     /// The application for an engine that somebody else starts with this configuration, with

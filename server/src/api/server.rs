@@ -1,6 +1,7 @@
 //! A running server, and its shards for an engine that somebody else starts.
 
 use crate::api::service::{ApplicationCode, Service};
+use crate::broker::bridge::Bridge;
 use crate::session::handle::Handle;
 use crate::session::shared::Shared;
 use crate::store::counts::StoreCounts;
@@ -77,6 +78,8 @@ pub struct Server {
     handle: Handle,
     /// Dropped after the engine: by then it has been told everything.
     _store: Option<Store>,
+    /// Likewise.
+    _bridge: Option<Bridge>,
     /// The runtime of background handlers. Dropped after the engine.
     _runtime: Option<OwnRuntime>,
 }
@@ -120,11 +123,13 @@ impl Server {
         handle: Handle,
         runtime: Option<OwnRuntime>,
         store: Option<Store>,
+        bridge: Option<Bridge>,
     ) -> Server {
         Server {
             running,
             handle,
             _store: store,
+            _bridge: bridge,
             _runtime: runtime,
         }
     }

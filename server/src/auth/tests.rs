@@ -133,7 +133,7 @@ fn a_token_of_every_algorithm_is_taken_with_the_key_of_its_own_alone() {
             panic!("{}: {verified:?}", algorithm.name());
         };
         assert_eq!(claims.user(), Some("ann"));
-        assert_eq!(claims.roles(), ["moderator".into()]);
+        assert_eq!(claims.roles(), [Box::<str>::from("moderator")]);
         for other in TokenAlgorithm::ALL {
             if other != algorithm {
                 check(&verifier(other), &token, Err(TokenFault::Algorithm));

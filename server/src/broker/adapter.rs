@@ -29,8 +29,9 @@
 //!    it, it had not been used for its time to live, or it can no longer tell what it had
 //!    acknowledged.
 //! 7. **[`Broker::read`] answers from the log** what was appended before it was asked.
-//! 8. **Payloads are opaque**, up to [`crate::broker::Envelope::BYTES_MAX`]. A larger one is
-//!    [`BrokerError::TooLarge`], as is one that the server takes no more.
+//! 8. **Payloads are opaque**, up to [`Broker::payload_bytes_max`], which may change with the
+//!    server. What was too large by then is [`BrokerError::TooLarge`], and nothing of its batch
+//!    behind it was published.
 //! 9. **No input of a broker panics** an adapter or makes it hold more than its bounds.
 
 use crate::broker::subject::Subject;
@@ -61,6 +62,10 @@ pub trait Broker: Send + Sync + 'static {
 
     /// A page of a room's log.
     fn read(&self, read: ReadLog) -> impl Future<Output = Result<LogPage, BrokerError>> + Send;
+
+    /// The largest payload that the broker takes now. The bridge publishes and appends none that is
+    /// larger.
+    fn payload_bytes_max(&self) -> usize;
 
     /// The connection as it is, and when it changes.
     fn link(&self) -> watch::Receiver<Link>;

@@ -8,6 +8,7 @@
 use crate::broker::adapter::{
     Append, Appended, Broker, BrokerError, Link, LogEntry, LogPage, LogPlace, Outbound, ReadLog,
 };
+use crate::broker::envelope::Envelope;
 use crate::broker::inbox::{InboxSender, Incoming};
 use crate::broker::subject::Subject;
 use bytes::Bytes;
@@ -240,6 +241,10 @@ impl Broker for ModelBroker {
                 entries: entries.take(read.limit as usize).cloned().collect(),
             }
         })
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        Envelope::BYTES_MAX
     }
 
     fn link(&self) -> watch::Receiver<Link> {

@@ -25,8 +25,9 @@ use crate::broker::nats::connection::HearNats;
 use crate::broker::nats::dial::NatsDial;
 use crate::broker::nats::log::{NatsLog, place_of_copy};
 use crate::broker::nats::wire::NatsMessage;
-use crate::broker::options::Cluster;
+use crate::broker::options::{BadCluster, Cluster};
 use crate::broker::subject::Subject;
+use std::fmt;
 use tokio::sync::watch;
 
 /// The way to a NATS server. It ends with this.
@@ -36,17 +37,47 @@ pub struct NatsBroker {
     prefix: String,
 }
 
+/// A connection that is to be made: its configuration was looked at.
+pub(crate) struct NatsConnect {
+    dial: NatsDial,
+    prefix: String,
+}
+
+impl NatsConnect {
+    /// Checks the URLs, and reads the files that the options name.
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub(crate) fn new(cluster: &Cluster) -> Result<NatsConnect, BadCluster> {
+        let dial = NatsDial::new(cluster).map_err(|why| BadCluster { key: "url", why })?;
+        let prefix = cluster.prefix.clone();
+        Ok(NatsConnect { dial, prefix })
+    }
+
+    /// Begins to connect; on a tokio runtime.
+    pub(crate) fn start(self, inbox: InboxSender) -> NatsBroker {
+        NatsBroker {
+            client: NatsClient::start(self.dial, NatsIntoInbox(inbox)),
+            log: NatsLog::new(&self.prefix),
+            prefix: self.prefix,
+        }
+    }
+}
+
+impl fmt::Debug for NatsConnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsConnect").finish_non_exhaustive()
+    }
+}
+
 impl NatsBroker {
     /// Begins to connect, on the runtime that this is called on. What comes in goes to the inbox.
     ///
     /// # Errors
     /// For the operator: what of the configuration cannot be used.
     pub fn start(cluster: &Cluster, inbox: InboxSender) -> Result<NatsBroker, String> {
-        Ok(NatsBroker {
-            client: NatsClient::start(NatsDial::new(cluster)?, NatsIntoInbox(inbox)),
-            log: NatsLog::new(&cluster.prefix),
-            prefix: cluster.prefix.clone(),
-        })
+        let connect = NatsConnect::new(cluster).map_err(|error| error.why)?;
+        Ok(connect.start(inbox))
     }
 
     fn subject(&self, address: &Subject) -> Result<String, BrokerError> {
@@ -102,6 +133,10 @@ impl Broker for NatsBroker {
 
     async fn read(&self, read: ReadLog) -> Result<LogPage, BrokerError> {
         self.log.read(&self.client, &read).await
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        self.client.payload_bytes_max()
     }
 
     fn link(&self) -> watch::Receiver<Link> {

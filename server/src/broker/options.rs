@@ -74,6 +74,16 @@ pub struct BrokerTls {
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
+/// Why a node cannot be started with what it was told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cluster.{key}: {why}")]
+pub struct BadCluster {
+    /// The key of the configuration.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 impl Cluster {
     /// Most servers that may be named.
     pub const URLS_MAX: usize = 16;
@@ -101,6 +111,48 @@ impl Cluster {
             queue_bytes: 64 << 20,
         }
     }
+
+    /// The same, if every value obeys its rule.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub(crate) fn checked(self) -> Result<Cluster, BadCluster> {
+        let rules = [
+            (
+                "url",
+                (1..=Self::URLS_MAX).contains(&self.urls.len()),
+                "1 to 16 servers",
+            ),
+            ("node", Self::is_name(&self.node), Self::NAME_RULE),
+            ("prefix", Self::is_name(&self.prefix), Self::NAME_RULE),
+            (
+                "presence_lease",
+                Self::LEASE.contains(&self.presence_lease),
+                "1s to 5m",
+            ),
+            ("linger", Self::LINGER.contains(&self.linger), "0s to 5m"),
+            (
+                "queue_messages",
+                Self::QUEUE.contains(&self.queue_messages),
+                "64 to 1048576",
+            ),
+            (
+                "queue_bytes",
+                Self::QUEUE_BYTES.contains(&self.queue_bytes),
+                "1MiB to 4GiB",
+            ),
+        ];
+        match rules.into_iter().find(|(_, obeys, _)| !obeys) {
+            Some((key, _, rule)) => Err(BadCluster {
+                key,
+                why: format!("it must be {rule}"),
+            }),
+            None => Ok(self),
+        }
+    }
+
+    /// What [`Cluster::is_name`] asks for.
+    pub(crate) const NAME_RULE: &str = "1 to 64 characters of A-Z, a-z, 0-9, _ and -";
 
     /// Whether a node or a prefix may be called so.
     pub fn is_name(name: &str) -> bool {

@@ -120,7 +120,11 @@ impl CrossChecks<'_> {
         let operators = self.settings.operators().problems().into_iter();
         problems.extend(operators.map(|(key, rule)| self.breaks(key, rule.to_owned())));
         let Settings {
-            engine, tls, auth, ..
+            engine,
+            tls,
+            auth,
+            cluster,
+            ..
         } = self.settings;
         for (name, rule) in tls.problems().into_iter().chain(auth_check::problems(auth)) {
             problems.push(self.breaks(name, rule));
@@ -146,6 +150,9 @@ impl CrossChecks<'_> {
                 format!("must name at least one core for each shard (server.shards is {shards})");
             problems.push(self.breaks("server.pin", rule));
         }
+        let cluster = cluster.problems().into_iter();
+        problems.extend(cluster.map(|(key, rule)| self.breaks(key, rule.to_owned())));
+        self.keep_nothing_for_one_node(&mut problems);
         problems.extend(self.small_outbox());
         problems.extend(self.reassembly(shards));
         self.fit_room_names(&mut problems);
@@ -157,6 +164,17 @@ impl CrossChecks<'_> {
             problems.push(self.breaks("timeouts.idle", format!("must be longer than timeouts.heartbeat ({heartbeat}), or no silent client is ever pinged")));
         }
         problems
+    }
+
+    /// What waits for a user waits at one node, which cannot know that the user is at another.
+    fn keep_nothing_for_one_node(&self, problems: &mut Vec<Problem>) {
+        let Settings {
+            offline, cluster, ..
+        } = self.settings;
+        if cluster.is_one_of_many() && offline.messages.is_some() {
+            let rule = "must be none in a cluster (cluster.broker): a user who is at another node would be taken for absent";
+            problems.push(self.breaks("offline.messages", rule.to_owned()));
+        }
     }
 
     /// The engine takes every name that a namespace takes, and each namespace takes one that bears

@@ -3,7 +3,7 @@
 
 use super::key::{Key, ValueKind};
 use super::{
-    access_keys, admin_keys, auth_keys, centrifuge_keys, limit_keys, offline_keys,
+    access_keys, admin_keys, auth_keys, centrifuge_keys, cluster_keys, limit_keys, offline_keys,
     persistence_keys, room_keys, server_keys, session_keys,
 };
 use shardcast_engine::{Compression, Config, Listener};
@@ -262,6 +262,19 @@ pub(super) static KEYS: &[Key] = &[
     offline_keys::TTL,
     persistence_keys::PATH,
     persistence_keys::SYNC,
+    cluster_keys::BROKER,
+    cluster_keys::URL,
+    cluster_keys::NODE,
+    cluster_keys::PREFIX,
+    cluster_keys::USER,
+    cluster_keys::PASSWORD_FILE,
+    cluster_keys::PASSWORD_ENV,
+    cluster_keys::TLS_CA,
+    cluster_keys::TLS_CERTIFICATE,
+    cluster_keys::TLS_KEY,
+    cluster_keys::LINGER,
+    cluster_keys::QUEUE_MESSAGES,
+    cluster_keys::QUEUE_BYTES,
     Key {
         name: "compression.enabled",
         flag: None,

@@ -3,6 +3,7 @@
 
 use super::admin::AdminSettings;
 use super::auth::{AuthSettings, KeySetSettings, TokenKeySettings};
+use super::cluster::ClusterSettings;
 use super::limit_settings::LimitSettings;
 use super::offline::Offline;
 use super::place::Place;
@@ -51,6 +52,7 @@ pub(crate) struct Settings {
     pub(super) offline: Offline,
     pub(super) persistence_path: FilePath,
     pub(super) persistence_sync: Duration,
+    pub(super) cluster: ClusterSettings,
     /// 1 to [`DEPTH_MAX`].
     pub(super) depth_max: usize,
     pub(super) shards: ShardCount,
@@ -95,6 +97,7 @@ impl Default for Settings {
             offline: Offline::default(),
             persistence_path: FilePath::default(),
             persistence_sync: Persistence::SYNC_DEFAULT,
+            cluster: ClusterSettings::default(),
             depth_max: DEPTH_MAX as usize,
             shards: ShardCount::Auto,
             memory: MemoryShare::Auto,
@@ -281,6 +284,11 @@ impl Settings {
             path: self.persistence_path.0.as_ref()?.into(),
             sync: self.persistence_sync,
         })
+    }
+
+    /// Section `[cluster]`.
+    pub(crate) fn cluster(&self) -> &ClusterSettings {
+        &self.cluster
     }
 
     /// What may be done in which rooms.

@@ -75,6 +75,12 @@ impl<'r> ResolvedRoom<'r> {
         self.history().is_some_and(|history| history.acks.is_some())
     }
 
+    /// Whether a publish may have a key, by which it is known again.
+    pub(crate) fn takes_keys(&self) -> bool {
+        self.history()
+            .is_some_and(|history| history.idempotency.is_some())
+    }
+
     /// How the room knows its members one by one, if it does.
     pub(crate) fn presence(&self) -> Option<PresenceClass> {
         self.class.presence

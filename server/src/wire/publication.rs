@@ -93,6 +93,35 @@ pub(crate) fn content_of(
     added: Added,
     bytes_max: usize,
 ) -> Result<Content, Problem> {
+    let frames = frames_of(is_present, dialect, publication, added, bytes_max)?;
+    Ok(Content::data(publication, frames))
+}
+
+/// As [`content_of`], of a publication that another node brings, and whose data nobody here has
+/// looked at. `None`: it is not what a server of this version publishes, or too large.
+pub(crate) fn content_of_elsewhere(
+    is_present: impl Fn(EncodingId) -> bool,
+    publication: &Publication<'_>,
+    added: Added,
+    bytes_max: usize,
+) -> Option<Content> {
+    let (_, value) = said_by(publication)?;
+    let dialect = match value {
+        Value::Json(raw) => Raw::parse(raw.as_str()).map(|_| Dialect::NativeJson)?,
+        Value::Pack(pack) => Pack::parse(pack.as_bytes()).map(|_| Dialect::MessagePack)?,
+        Value::Bytes(_) => Dialect::MessagePack,
+    };
+    let frames = frames_of(is_present, dialect, publication, added, bytes_max).ok()?;
+    Some(Content::of_elsewhere(publication, frames))
+}
+
+fn frames_of(
+    is_present: impl Fn(EncodingId) -> bool,
+    dialect: Dialect,
+    publication: &Publication<'_>,
+    added: Added,
+    bytes_max: usize,
+) -> Result<impl Iterator<Item = (EncodingId, Frame)>, Problem> {
     let bytes_max = added.left(bytes_max);
     let fit = |other: Dialect, too_large| {
         let encoding = EncodingId::new(other.index());
@@ -114,7 +143,7 @@ pub(crate) fn content_of(
             others.push(fit(other, TOO_LARGE_FOR_OTHERS)?);
         }
     }
-    Ok(Content::data(publication, iter::once(own).chain(others)))
+    Ok(iter::once(own).chain(others))
 }
 
 const TOO_LARGE: &str = "the message would be larger than max_message_bytes on delivery";

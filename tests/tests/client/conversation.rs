@@ -74,7 +74,7 @@ async fn converse(ann: &Client, bob: &Client) {
     assert_eq!((presence.total, presence.members.len()), (1, 1));
     let status = ann.connection_status().await.expect("open");
     assert_eq!(&*status.connection, ann.connection().expect("connected"));
-    assert_eq!(status.rooms, [room.into()]);
+    assert_eq!(status.rooms, [Box::<str>::from(room)]);
     let echoed: Value = bob.request("echo", &data).await.expect("an echo");
     assert_eq!(echoed, data);
     assert!(bob.ping().await.expect("a pong") < PATIENCE);

@@ -5,6 +5,7 @@
 //! the adapter and its log.
 
 use crate::broker::adapter::{BrokerError, Link};
+use crate::broker::envelope::Envelope;
 use crate::broker::nats::connection::{HearNats, connect};
 use crate::broker::nats::dial::NatsDial;
 use crate::broker::nats::state::{NatsAnswers, NatsRefusals, NatsShared, PULLS_SID, in_time};
@@ -55,6 +56,14 @@ impl NatsClient {
         // Which of them it was does not matter: none of them counts as had.
         self.unsubscribe(new);
         Err(BrokerError::Refused(refusals.last))
+    }
+
+    /// The largest payload that the server takes; before there was one, any.
+    pub(super) fn payload_bytes_max(&self) -> usize {
+        match self.shared.lock().payload_bytes_max {
+            0 => Envelope::BYTES_MAX,
+            bytes => bytes,
+        }
     }
 
     /// Ends subscriptions.

@@ -1,0 +1,150 @@
+//! The bridge between a node's shards and its broker: a thread with the adapter and the tasks of
+//! both directions.
+//!
+//! Invariant: no shard ever waits for it. It begins once the engine runs, and ends with the server:
+//! what was published before goes out first, as far as the broker takes it within a second. Started
+//! by the server, where there is a cluster.
+
+use crate::broker::adapter::Broker;
+use crate::broker::connect::BrokerConnect;
+use crate::broker::counts::BridgeCounts;
+use crate::broker::inbox::Inbox;
+use crate::broker::inward::Inward;
+use crate::broker::node::ClusterNode;
+use crate::broker::options::{BadCluster, Cluster};
+use crate::broker::outward::Outward;
+use crate::broker::subscribing::Subscribing;
+use crate::session::shared::Shared;
+use shardcast_engine::{Handle as Engine, Relay, RelayReader};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+/// A bridge that is ready to be started: its configuration was looked at, and nothing runs.
+#[derive(Debug)]
+pub(crate) struct PreparedBridge {
+    cluster: Cluster,
+    connect: BrokerConnect,
+    relay: RelayReader,
+}
+
+/// A running bridge. Ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl PreparedBridge {
+    /// Looks at the configuration, and makes the way out for the engine's.
+    ///
+    /// # Errors
+    /// A value is wrong, or a file cannot be used.
+    pub(crate) fn new(cluster: Cluster) -> Result<(PreparedBridge, Relay), BadCluster> {
+        let cluster = cluster.checked()?;
+        let connect = BrokerConnect::new(&cluster)?;
+        let (relay, reader) = Relay::new(cluster.queue_messages, cluster.queue_bytes);
+        let prepared = PreparedBridge {
+            cluster,
+            connect,
+            relay: reader,
+        };
+        Ok((prepared, relay))
+    }
+
+    /// Starts the thread, which connects by itself.
+    ///
+    /// # Errors
+    /// The kernel gives no thread.
+    pub(crate) fn start(
+        self,
+        shared: Arc<Shared>,
+        engine: Engine,
+        counts: Arc<BridgeCounts>,
+    ) -> io::Result<Bridge> {
+        let node = ClusterNode {
+            name: self.cluster.node.as_str().into(),
+            run: random_run()?,
+            shared,
+            engine,
+            counts,
+        };
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("cluster".to_owned());
+        let thread = thread.spawn(move || {
+            runtime.block_on(self.run(node, stopped));
+            runtime.shutdown_background();
+        })?;
+        Ok(Bridge {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    async fn run(self, node: ClusterNode, stopped: oneshot::Receiver<()>) {
+        let PreparedBridge {
+            cluster,
+            connect,
+            relay,
+        } = self;
+        let (sender, inbox) = Inbox::new(cluster.queue_messages, cluster.queue_bytes);
+        match connect {
+            BrokerConnect::Redis(redis) => {
+                let broker = redis.start(sender);
+                serve(broker, inbox, relay, node, &cluster, stopped).await;
+            }
+            BrokerConnect::Nats(nats) => {
+                let broker = nats.start(sender);
+                serve(broker, inbox, relay, node, &cluster, stopped).await;
+            }
+        }
+    }
+}
+
+/// All tasks, until the server stops.
+async fn serve<B: Broker>(
+    broker: B,
+    inbox: Inbox,
+    relay: RelayReader,
+    node: ClusterNode,
+    cluster: &Cluster,
+    stopped: oneshot::Receiver<()>,
+) {
+    /// How long the last messages may take.
+    const LAST: Duration = Duration::from_secs(1);
+    let broker = Arc::new(broker);
+    let inward = Inward::new(node.clone(), inbox, broker.link());
+    let outward = Outward::new(node.clone(), broker.clone(), relay);
+    tokio::spawn(inward.run());
+    let (linger, of_events) = (cluster.linger, broker.clone());
+    tokio::spawn(async move {
+        if let Some(subscribing) = Subscribing::new(node, of_events, linger).await {
+            subscribing.run().await;
+        }
+    });
+    let outward = tokio::spawn(outward.run());
+    let _dropped_or_told = stopped.await;
+    // The engine has stopped by now, so this ends once all has gone.
+    let _in_time = tokio::time::timeout(LAST, outward).await;
+}
+
+/// What a node is called by itself: no other has the number.
+fn random_run() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(u64::from_ne_bytes(bytes).max(1))
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so.
+            let _ended = thread.join();
+        }
+    }
+}

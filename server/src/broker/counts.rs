@@ -1,0 +1,157 @@
+//! What a bridge counts, for operators. Written by its tasks, read by anybody.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The counts of one bridge.
+#[derive(Debug, Default)]
+pub(crate) struct BridgeCounts {
+    values: [AtomicU64; BridgeCount::ALL.len()],
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BridgeCount {
+    /// 1 while there is a connection to the broker.
+    Connected,
+    /// Addresses that the node wants to hear.
+    Subjects,
+    Losses,
+    Subscribes,
+    Unsubscribes,
+    Resyncs,
+    Sent,
+    SentLost,
+    SentDropped,
+    SentTooLarge,
+    Received,
+    ReceivedDropped,
+    ReceivedRefused,
+    Malformed,
+    Echoes,
+    Gaps,
+}
+
+impl BridgeCount {
+    pub(crate) const ALL: [BridgeCount; 16] = [
+        BridgeCount::Connected,
+        BridgeCount::Subjects,
+        BridgeCount::Losses,
+        BridgeCount::Subscribes,
+        BridgeCount::Unsubscribes,
+        BridgeCount::Resyncs,
+        BridgeCount::Sent,
+        BridgeCount::SentLost,
+        BridgeCount::SentDropped,
+        BridgeCount::SentTooLarge,
+        BridgeCount::Received,
+        BridgeCount::ReceivedDropped,
+        BridgeCount::ReceivedRefused,
+        BridgeCount::Malformed,
+        BridgeCount::Echoes,
+        BridgeCount::Gaps,
+    ];
+
+    /// Its name and its meaning, as a metric.
+    pub(crate) const fn described(self) -> (&'static str, &'static str) {
+        match self {
+            BridgeCount::Connected => (
+                "cluster_connected",
+                "1 while there is a connection to the broker.",
+            ),
+            BridgeCount::Subjects => (
+                "cluster_subjects",
+                "Rooms and users whose messages this node hears from other nodes.",
+            ),
+            BridgeCount::Losses => (
+                "cluster_connections_lost",
+                "Times that the connection to the broker broke.",
+            ),
+            BridgeCount::Subscribes => (
+                "cluster_subscribes",
+                "Subscriptions begun at the broker, those after a lost connection included.",
+            ),
+            BridgeCount::Unsubscribes => {
+                ("cluster_unsubscribes", "Subscriptions ended at the broker.")
+            }
+            BridgeCount::Resyncs => (
+                "cluster_interest_resyncs",
+                "Times that all rooms and users were looked through, because more came and went than could be told.",
+            ),
+            BridgeCount::Sent => ("cluster_sent", "Messages given to the broker."),
+            BridgeCount::SentLost => (
+                "cluster_sent_lost",
+                "Messages that other nodes do not hear, because there was no connection to the broker.",
+            ),
+            BridgeCount::SentDropped => (
+                "cluster_sent_dropped",
+                "Messages that other nodes do not hear, because as many waited for the broker as may.",
+            ),
+            BridgeCount::SentTooLarge => (
+                "cluster_sent_too_large",
+                "Messages that other nodes do not hear, because the broker takes none of their size.",
+            ),
+            BridgeCount::Received => (
+                "cluster_received",
+                "Messages of other nodes that were given to the shards.",
+            ),
+            BridgeCount::ReceivedDropped => (
+                "cluster_received_dropped",
+                "Messages of other nodes that were lost here, because as many waited for the shards as may.",
+            ),
+            BridgeCount::ReceivedRefused => (
+                "cluster_received_refused",
+                "Messages of other nodes that this node does not publish: no room or user may be called so here, memory is short, or they are larger than max_message_bytes.",
+            ),
+            BridgeCount::Malformed => (
+                "cluster_malformed",
+                "Messages of the broker that no server of this version has written.",
+            ),
+            BridgeCount::Echoes => (
+                "cluster_echoes",
+                "Own messages that came back from the broker and were dropped.",
+            ),
+            BridgeCount::Gaps => (
+                "cluster_gaps",
+                "Times that messages of other nodes may have been missed: a lost connection, or what was dropped.",
+            ),
+        }
+    }
+
+    /// Whether it goes up and down.
+    pub(crate) const fn is_gauge(self) -> bool {
+        matches!(self, BridgeCount::Connected | BridgeCount::Subjects)
+    }
+}
+
+impl BridgeCounts {
+    pub(crate) fn add(&self, count: BridgeCount, more: u64) {
+        self.values[count as usize].fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, count: BridgeCount, value: u64) {
+        self.values[count as usize].store(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self, count: BridgeCount) -> u64 {
+        self.values[count as usize].load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_count_has_its_own_place() {
+        let counts = BridgeCounts::default();
+        for (index, count) in BridgeCount::ALL.into_iter().enumerate() {
+            assert_eq!(count as usize, index);
+            counts.add(count, index as u64 + 1);
+            assert_eq!(counts.get(count), index as u64 + 1);
+            let same = BridgeCount::ALL
+                .into_iter()
+                .filter(|other| other.described().0 == count.described().0);
+            assert_eq!(same.count(), 1);
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Which subjects a node hears: those that have members here, and for a while those that had.
+//!
+//! Invariant: what is to be done at the broker is the difference between what is wanted and what
+//! the broker was told, however often a room came and went meanwhile, so it never takes more than
+//! one step a subject. No clock and no broker here: the bridge brings both.
+
+use crate::broker::subject::Subject;
+use foldhash::fast::RandomState;
+use std::collections::{HashMap, VecDeque};
+
+/// The subjects of one node.
+#[derive(Debug)]
+pub(crate) struct Interest {
+    linger_ms: u64,
+    subjects: HashMap<Subject, Wanted, RandomState>,
+    /// Those whose state at the broker may have to change, each once.
+    changed: VecDeque<Subject>,
+    /// When those that nobody is in any more may go; some are in again.
+    lingering: VecDeque<(u64, Subject)>,
+    /// Of `changed`: how many there were when the search for idle ones began.
+    look: Option<u64>,
+    looks: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    /// `Some`: nobody is in it any more, and until then it is heard nevertheless.
+    until_ms: Option<u64>,
+    is_over: bool,
+    is_subscribed: bool,
+    is_changed: bool,
+    /// The last look through all topics that has seen it, or in which it became active.
+    seen: u64,
+}
+
+/// What is to be done at the broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Steps {
+    pub(crate) subscribe: Vec<Subject>,
+    pub(crate) unsubscribe: Vec<Subject>,
+}
+
+impl Interest {
+    pub(crate) fn new(linger_ms: u64) -> Interest {
+        Interest {
+            linger_ms,
+            subjects: HashMap::default(),
+            changed: VecDeque::new(),
+            lingering: VecDeque::new(),
+            look: None,
+            looks: 0,
+        }
+    }
+
+    /// Somebody is in it.
+    pub(crate) fn activate(&mut self, subject: Subject) {
+        let seen = self.looks;
+        let entry = self.subjects.entry(subject.clone());
+        let wanted = entry.or_insert(Wanted {
+            until_ms: None,
+            is_over: false,
+            is_subscribed: false,
+            is_changed: false,
+            seen,
+        });
+        (wanted.until_ms, wanted.is_over, wanted.seen) = (None, false, seen);
+        if !wanted.is_subscribed && !std::mem::replace(&mut wanted.is_changed, true) {
+            self.changed.push_back(subject);
+        }
+    }
+
+    /// Nobody is in it any more.
+    pub(crate) fn leave(&mut self, subject: Subject, now_ms: u64) {
+        let Some(wanted) = self.subjects.get_mut(&subject) else {
+            return;
+        };
+        if wanted.until_ms.is_none() && !wanted.is_over {
+            let until_ms = now_ms + self.linger_ms;
+            wanted.until_ms = Some(until_ms);
+            self.lingering.push_back((until_ms, subject));
+        }
+    }
+
+    /// Whose time is over by now goes. When to look again.
+    pub(crate) fn expire(&mut self, now_ms: u64) -> Option<u64> {
+        while let Some((until_ms, _)) = self.lingering.front() {
+            if *until_ms > now_ms {
+                return Some(*until_ms);
+            }
+            let Some((until_ms, subject)) = self.lingering.pop_front() else {
+                break;
+            };
+            let wanted = self.subjects.get_mut(&subject);
+            let wanted = wanted.filter(|wanted| wanted.until_ms == Some(until_ms));
+            let Some(wanted) = wanted else { continue };
+            (wanted.until_ms, wanted.is_over) = (None, true);
+            if !std::mem::replace(&mut wanted.is_changed, true) {
+                self.changed.push_back(subject);
+            }
+        }
+        None
+    }
+
+    /// The broker knows nothing of this node any more. What only lingers is not asked for again.
+    pub(crate) fn forget(&mut self) {
+        self.changed.clear();
+        self.lingering.clear();
+        self.subjects
+            .retain(|_, wanted| wanted.until_ms.is_none() && !wanted.is_over);
+        for (subject, wanted) in &mut self.subjects {
+            (wanted.is_subscribed, wanted.is_changed) = (false, true);
+            self.changed.push_back(subject.clone());
+        }
+    }
+
+    /// Up to so many of the steps to take; they count as taken.
+    pub(crate) fn steps(&mut self, limit: usize) -> Steps {
+        let mut steps = Steps::default();
+        for _ in 0..limit {
+            let Some(subject) = self.changed.pop_front() else {
+                break;
+            };
+            let Some(wanted) = self.subjects.get_mut(&subject) else {
+                continue;
+            };
+            wanted.is_changed = false;
+            match (wanted.is_over, wanted.is_subscribed) {
+                (false, false) => {
+                    wanted.is_subscribed = true;
+                    steps.subscribe.push(subject);
+                }
+                (true, is_subscribed) => {
+                    self.subjects.remove(&subject);
+                    if is_subscribed {
+                        steps.unsubscribe.push(subject);
+                    }
+                }
+                (false, true) => {}
+            }
+        }
+        steps
+    }
+
+    /// A look through all topics begins: those that are not seen until it ends have no members.
+    pub(crate) fn begin_look(&mut self) {
+        self.looks += 1;
+        self.look = Some(self.looks);
+    }
+
+    /// The look has ended.
+    pub(crate) fn end_look(&mut self, now_ms: u64) {
+        let Some(look) = self.look.take() else { return };
+        let unseen = self.subjects.iter();
+        let unseen = unseen.filter(|(subject, wanted)| wanted.seen < look && is_topic(subject));
+        let unseen: Vec<Subject> = unseen.map(|(subject, _)| subject.clone()).collect();
+        for subject in unseen {
+            self.leave(subject, now_ms);
+        }
+    }
+
+    /// Subjects that are heard, or will be.
+    pub(crate) fn len(&self) -> usize {
+        self.subjects.len()
+    }
+}
+
+/// Whether engines know it; the others are heard for as long as the node runs.
+fn is_topic(subject: &Subject) -> bool {
+    matches!(subject, Subject::Room(_) | Subject::User(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn room(name: &str) -> Subject {
+        Subject::Room(name.into())
+    }
+
+    fn steps(subscribe: &[&str], unsubscribe: &[&str]) -> Steps {
+        let all = |names: &[&str]| names.iter().map(|name| room(name)).collect();
+        Steps {
+            subscribe: all(subscribe),
+            unsubscribe: all(unsubscribe),
+        }
+    }
+
+    #[test]
+    fn a_room_lingers_after_its_last_member() {
+        let mut interest = Interest::new(100);
+        interest.activate(room("a"));
+        interest.activate(room("a"));
+        assert_eq!(interest.steps(9), steps(&["a"], &[]));
+        interest.leave(room("a"), 1_000);
+        assert_eq!(interest.expire(1_099), Some(1_100));
+        // It comes back in time, and goes for good.
+        interest.activate(room("a"));
+        interest.leave(room("a"), 1_050);
+        assert_eq!(
+            interest.expire(1_100),
+            Some(1_150),
+            "the first leave is void"
+        );
+        assert_eq!(interest.steps(9), Steps::default());
+        assert_eq!(interest.expire(1_150), None);
+        assert_eq!(interest.steps(9), steps(&[], &["a"]));
+        assert_eq!(interest.len(), 0);
+    }
+
+    #[test]
+    fn who_comes_and_goes_between_two_steps_costs_none() {
+        let mut interest = Interest::new(0);
+        interest.activate(room("a"));
+        interest.leave(room("a"), 5);
+        interest.expire(5);
+        assert_eq!(interest.steps(9), Steps::default());
+        interest.activate(room("a"));
+        interest.steps(9);
+        interest.leave(room("a"), 6);
+        interest.expire(6);
+        interest.activate(room("a"));
+        assert_eq!(interest.steps(9), Steps::default());
+        assert_eq!(interest.len(), 1);
+    }
+
+    #[test]
+    fn after_a_loss_all_that_has_members_is_asked_for_again() {
+        let mut interest = Interest::new(100);
+        for name in ["a", "b", "c"] {
+            interest.activate(room(name));
+        }
+        assert_eq!(interest.steps(2), steps(&["a", "b"], &[]));
+        interest.leave(room("b"), 0);
+        interest.forget();
+        let again: BTreeSet<Subject> = interest.steps(9).subscribe.into_iter().collect();
+        assert_eq!(again, [room("a"), room("c")].into());
+        assert_eq!(interest.expire(1_000), None);
+        assert_eq!(interest.steps(9), Steps::default());
+    }
+
+    #[test]
+    fn a_look_finds_whom_no_event_told_of() {
+        let mut interest = Interest::new(10);
+        interest.activate(Subject::Everyone);
+        for name in ["a", "b"] {
+            interest.activate(room(name));
+        }
+        interest.steps(9);
+        interest.begin_look();
+        interest.activate(room("b"));
+        interest.activate(room("c"));
+        interest.end_look(0);
+        interest.expire(10);
+        assert_eq!(interest.steps(9), steps(&["c"], &["a"]));
+        assert_eq!(interest.len(), 3);
+    }
+
+    /// Against a plain set, over seeds.
+    #[test]
+    fn what_the_broker_was_told_is_what_is_wanted() {
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut interest = Interest::new(random.u64(0..20));
+            let (mut active, mut told) = (BTreeSet::new(), BTreeSet::new());
+            let mut now = 0;
+            for _ in 0..300 {
+                let name = room(&random.u8(0..6).to_string());
+                match random.u8(0..10) {
+                    0..4 => {
+                        active.insert(name.clone());
+                        interest.activate(name);
+                    }
+                    4..7 => {
+                        active.remove(&name);
+                        interest.leave(name, now);
+                    }
+                    7 => now += random.u64(0..10),
+                    8 => {
+                        interest.expire(now);
+                        let Steps {
+                            subscribe,
+                            unsubscribe,
+                        } = interest.steps(random.usize(0..4));
+                        for subject in subscribe {
+                            assert!(told.insert(subject), "subscribed twice, seed {seed}");
+                        }
+                        for subject in unsubscribe {
+                            assert!(told.remove(&subject), "it was not, seed {seed}");
+                        }
+                    }
+                    _ => {
+                        if random.u8(0..8) == 0 {
+                            told.clear();
+                            interest.forget();
+                        }
+                    }
+                }
+            }
+            interest.expire(u64::MAX);
+            let Steps {
+                subscribe,
+                unsubscribe,
+            } = interest.steps(usize::MAX >> 1);
+            told.extend(subscribe);
+            told.retain(|subject| !unsubscribe.contains(subject));
+            assert_eq!(told, active, "seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The way from the broker to the shards: what other nodes have published is published here, and
+//! goes to the shard that orders it.
+//!
+//! Invariant: whatever a message says, it is checked as far as this server relies on it, and what
+//! does not fit is counted and dropped. The task waits for a place in a shard's queue at most; what
+//! comes in meanwhile waits in the inbox, which has an end.
+
+use crate::broker::adapter::Link;
+use crate::broker::counts::BridgeCount;
+use crate::broker::envelope::{Body, Envelope, Recipient};
+use crate::broker::inbox::{Inbox, Incoming};
+use crate::broker::node::ClusterNode;
+use crate::rooms::keys::Keys;
+use crate::session::identity::Identity;
+use crate::session::shared::Shared;
+use crate::wire::publication::{Added, content_of_elsewhere};
+use shardcast_engine::{Publication, PublicationKind, Publish, Refused, Target, Topic};
+use tokio::sync::watch;
+
+/// The task.
+pub(crate) struct Inward {
+    node: ClusterNode,
+    inbox: Inbox,
+    link: watch::Receiver<Link>,
+    /// Losses that are known.
+    losses: u64,
+    dropped: u64,
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Received,
+    Refused,
+    Malformed,
+    Echo,
+    /// The server has stopped.
+    Over,
+}
+
+impl Inward {
+    /// Messages that are taken from the inbox at once.
+    const BATCH_MAX: usize = 256;
+
+    pub(crate) fn new(node: ClusterNode, inbox: Inbox, link: watch::Receiver<Link>) -> Inward {
+        Inward {
+            node,
+            inbox,
+            link,
+            losses: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Runs until the adapter or the server is gone.
+    pub(crate) async fn run(mut self) {
+        let mut batch = Vec::with_capacity(Self::BATCH_MAX);
+        while self.inbox.recv_many(&mut batch, Self::BATCH_MAX).await {
+            for message in batch.drain(..) {
+                let fate = self.take(&message).await;
+                let count = match fate {
+                    Fate::Received => BridgeCount::Received,
+                    Fate::Refused => BridgeCount::ReceivedRefused,
+                    Fate::Malformed => BridgeCount::Malformed,
+                    Fate::Echo => BridgeCount::Echoes,
+                    Fate::Over => return,
+                };
+                self.node.counts.add(count, 1);
+            }
+            self.look_for_gaps();
+        }
+    }
+
+    fn look_for_gaps(&mut self) {
+        let counts = &self.node.counts;
+        let (losses, dropped) = (self.link.borrow().losses, self.inbox.dropped());
+        if (losses, dropped) != (self.losses, self.dropped) {
+            counts.add(BridgeCount::Gaps, 1);
+            counts.set(BridgeCount::ReceivedDropped, dropped);
+            (self.losses, self.dropped) = (losses, dropped);
+        }
+    }
+
+    async fn take(&self, message: &Incoming) -> Fate {
+        let Ok(envelope) = Envelope::read(&message.payload) else {
+            return Fate::Malformed;
+        };
+        if envelope.id.run == self.node.run {
+            return Fate::Echo;
+        }
+        let shared = &self.node.shared;
+        let (target, publish) = match publish_of(shared, &envelope) {
+            Ok(publish) => publish,
+            Err(fate) => return fate,
+        };
+        loop {
+            match self.node.engine.publish_at_home(target, publish.clone()) {
+                Ok(()) => return Fate::Received,
+                Err(Refused::Busy) => self.node.engine.ready_at_home(target).await,
+                Err(Refused::Memory) => return Fate::Refused,
+                Err(Refused::Stopped) => return Fate::Over,
+            }
+        }
+    }
+}
+
+/// What is published here of another node's message.
+fn publish_of<'e>(shared: &Shared, envelope: &Envelope<'e>) -> Result<(Target<'e>, Publish), Fate> {
+    let kind = match envelope.body {
+        Body::Message { from } if is_from(from) => PublicationKind::Elsewhere { from },
+        Body::Event { name } => PublicationKind::Event { name },
+        Body::Message { .. } | Body::State { .. } => return Err(Fate::Malformed),
+    };
+    let (target, room) = match envelope.recipient {
+        Recipient::Room(name) => {
+            let room = shared.resolve(name).map_err(|_| Fate::Refused)?;
+            (Target::Room(name), Some(room))
+        }
+        Recipient::User(name) if Identity::is_name(name) => (Target::User(name), None),
+        Recipient::Everyone => (Target::Everyone, None),
+        Recipient::User(_) => return Err(Fate::Refused),
+        Recipient::Nodes => return Err(Fate::Malformed),
+    };
+    let publication = Publication {
+        topic: match target {
+            Target::Room(name) => Some(Topic::Room(name)),
+            Target::User(name) => Some(Topic::User(name)),
+            Target::Everyone => None,
+        },
+        kind,
+        data: envelope.data,
+        data_encoding: envelope.encoding,
+    };
+    let added = room.map_or(Added::Nothing, |room| room.added());
+    let is_present = |encoding| shared.has_encoding(encoding);
+    let bytes_max = shared.message_bytes_max;
+    let content = content_of_elsewhere(is_present, &publication, added, bytes_max);
+    let publish = Publish::new(content.ok_or(Fate::Refused)?);
+    let some = |key: &'e str| (!key.is_empty()).then_some(key);
+    let publish = match &room {
+        Some(room) => {
+            // A room here may have no use for a key that one there has.
+            let keys = Keys {
+                idempotency: some(envelope.key).filter(|_| room.takes_keys()),
+                conflation: some(envelope.conflate).filter(|_| room.log().is_some()),
+            };
+            keys.keep(publish, room).map_err(|_| Fate::Refused)?
+        }
+        None => publish,
+    };
+    Ok((target, publish))
+}
+
+/// Longest name of another node's connection: an id, `@` and the node's name.
+const FROM_BYTES_MAX: usize = 128;
+
+/// Whether it names a connection of another node: it is shown to clients in any dialect.
+fn is_from(from: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'@');
+    (1..=FROM_BYTES_MAX).contains(&from.len()) && from.bytes().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_elsewhere_is_short_and_plain() {
+        let long = "a".repeat(129);
+        for (from, fits) in [
+            ("0-1f-2@node_1", true),
+            ("", false),
+            ("0-1-2@no de", false),
+            ("0-1-2\"", false),
+            ("ü", false),
+            (&long, false),
+        ] {
+            assert_eq!(is_from(from), fits, "{from}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What the tasks of a bridge share: which node this is, and the server that it belongs to.
+
+use crate::broker::counts::BridgeCounts;
+use crate::session::shared::Shared;
+use shardcast_engine::Handle as Engine;
+use std::sync::Arc;
+
+/// One node of a cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct ClusterNode {
+    /// What it is called.
+    pub(crate) name: Arc<str>,
+    /// What it is for as long as its process runs. Never 0.
+    pub(crate) run: u64,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) engine: Engine,
+    pub(crate) counts: Arc<BridgeCounts>,
+}

@@ -1,0 +1,483 @@
+//! The adapter for Redis and Valkey: one connection in RESP3, which publishes and listens.
+//!
+//! Invariant: a node uses a primary. The first server that says it is one is taken, it is asked
+//! again every second, and left when it answers something else, or nothing within
+//! [`ANSWER_WITHIN`]: so a failover is followed whoever makes it, and a silent server is noticed
+//! though nobody publishes. What comes in goes straight from the socket into the inbox, which has
+//! an end; the crate's own queue, which has none, is not used.
+//!
+//! A message that is published while the connection breaks is delivered at most once. An ordered
+//! entry is numbered, kept and published by one script, which the server runs as one step.
+
+use crate::bounded;
+use crate::broker::adapter::{
+    Append, Appended, Broker, BrokerError, Link, LogEntry, LogPage, Outbound, ReadLog,
+};
+use crate::broker::envelope::Envelope;
+use crate::broker::inbox::{InboxSender, Incoming};
+use crate::broker::options::{BadCluster, BrokerTls, Cluster};
+use crate::broker::subject::Subject;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, PushKind, RedisError, TlsCertificates, Value,
+};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio_rustls::rustls::crypto;
+
+/// A connection that is to be made.
+#[derive(Debug)]
+pub(crate) struct RedisConnect {
+    /// One for each server.
+    clients: Vec<Client>,
+    prefix: Box<str>,
+}
+
+/// A way to Redis. It ends with this.
+#[derive(Debug)]
+pub struct RedisBroker {
+    prefix: Box<str>,
+    state: Arc<RedisState>,
+    link: watch::Receiver<Link>,
+    append: redis::Script,
+}
+
+/// What the task that connects and the calls share.
+#[derive(Debug, Default)]
+struct RedisState {
+    connection: Mutex<Option<MultiplexedConnection>>,
+    /// Somebody has found the connection broken.
+    broken: Notify,
+}
+
+/// How long a server may take to answer, or to take what it is sent.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// From one look at the server to the next.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two attempts to connect: a random time up to this.
+const RETRY_MS: std::ops::Range<u64> = 50..500;
+/// Most bytes of a file with certificates or a key.
+const PEM_BYTES_MAX: u64 = 1 << 20;
+
+/// Numbers an entry, keeps it and publishes it. Keys: the log, its epoch and newest offset, the
+/// idempotency key. Arguments: the envelope before and behind its place, the channel, an epoch for
+/// a new log, entries and milliseconds that are kept, milliseconds of the epoch, and of the key.
+///
+/// Numbers of Lua are exact up to 2^53, and so are epochs and offsets here.
+const APPEND: &str = r"
+local known = redis.call('HMGET', KEYS[2], 'epoch', 'newest')
+local epoch, newest = known[1], tonumber(known[2])
+if not epoch then
+  epoch, newest = ARGV[4], 0
+  redis.call('DEL', KEYS[1])
+end
+if ARGV[8] ~= '0' then
+  local before = redis.call('GET', KEYS[3])
+  if before then
+    local at, offset = string.match(before, '^(%d+):(%d+)$')
+    if at == epoch then return {epoch, offset, '1'} end
+  end
+end
+local offset = newest + 1
+local place = struct.pack('>I8I8I8', tonumber(epoch), offset, newest)
+local payload = ARGV[1] .. place .. ARGV[2]
+local written = string.format('%.0f', offset)
+local now = redis.call('TIME')
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], written .. '-0',
+  't', string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)), 'p', payload)
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+redis.call('HSET', KEYS[2], 'epoch', epoch, 'newest', written)
+redis.call('PEXPIRE', KEYS[2], ARGV[7])
+if ARGV[8] ~= '0' then
+  redis.call('SET', KEYS[3], epoch .. ':' .. written, 'PX', ARGV[8])
+end
+redis.call('PUBLISH', ARGV[3], payload)
+return {epoch, written, '0'}
+";
+
+impl RedisConnect {
+    /// Checks the URLs, and reads the files for TLS.
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub(crate) fn new(cluster: &Cluster) -> Result<RedisConnect, BadCluster> {
+        let certificates = certificates_of(&cluster.tls)?;
+        let clients = cluster.urls.iter().map(|url| {
+            let bad = |why: String| BadCluster { key: "url", why };
+            let info = info_of(url, cluster).map_err(bad)?;
+            let is_encrypted = url.starts_with("rediss://") || url.starts_with("valkeys://");
+            let client = match is_encrypted {
+                true => Client::build_with_tls(info, certificates.clone()),
+                false => Client::open(info),
+            };
+            client.map_err(|error| bad(error.to_string()))
+        });
+        Ok(RedisConnect {
+            clients: clients.collect::<Result<_, _>>()?,
+            prefix: cluster.prefix.as_str().into(),
+        })
+    }
+
+    /// Begins to connect; on a tokio runtime.
+    pub(crate) fn start(self, inbox: InboxSender) -> RedisBroker {
+        let (link, receiver) = watch::channel(Link::default());
+        let state = Arc::new(RedisState::default());
+        let connecting = Connecting {
+            clients: self.clients,
+            inbox,
+            state: Arc::clone(&state),
+            link,
+        };
+        tokio::spawn(connecting.run());
+        RedisBroker {
+            prefix: self.prefix,
+            state,
+            link: receiver,
+            append: redis::Script::new(APPEND),
+        }
+    }
+}
+
+/// A server's address with whom the node comes as.
+fn info_of(url: &str, cluster: &Cluster) -> Result<ConnectionInfo, String> {
+    const SCHEMES: [&str; 4] = ["redis://", "rediss://", "valkey://", "valkeys://"];
+    if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+        return Err("a URL of Redis begins with redis://, or rediss:// for TLS".to_owned());
+    }
+    if url.contains(['@', '#']) {
+        return Err(
+            "a password does not stand in a URL (cluster.password_file, cluster.password_env), nor anything behind #"
+                .to_owned(),
+        );
+    }
+    let info = url
+        .into_connection_info()
+        .map_err(|error| error.to_string())?;
+    let mut redis = info
+        .redis_settings()
+        .clone()
+        .set_protocol(ProtocolVersion::RESP3);
+    if let Some(user) = &cluster.credentials.user {
+        redis = redis.set_username(user);
+    }
+    if let Some(password) = &cluster.credentials.password {
+        redis = redis.set_password(&password.0);
+    }
+    Ok(info.set_redis_settings(redis))
+}
+
+fn certificates_of(tls: &BrokerTls) -> Result<TlsCertificates, BadCluster> {
+    // The crate asks for the process's cryptography; where another is set already, that is used.
+    let _other = crypto::aws_lc_rs::default_provider().install_default();
+    let read = |key, path: &Path| {
+        bounded::read_file(path, PEM_BYTES_MAX).map_err(|error| BadCluster {
+            key,
+            why: format!("{}: {error}", path.display()),
+        })
+    };
+    let client_tls = match &tls.certificate {
+        None => None,
+        Some((certificate, key)) => Some(ClientTlsConfig {
+            client_cert: read("tls_certificate", certificate)?,
+            client_key: read("tls_key", key)?,
+        }),
+    };
+    let root_cert = tls.ca.as_deref().map(|path| read("tls_ca", path));
+    Ok(TlsCertificates {
+        client_tls,
+        root_cert: root_cert.transpose()?,
+    })
+}
+
+/// The task that connects, and looks after the connection.
+struct Connecting {
+    clients: Vec<Client>,
+    inbox: InboxSender,
+    state: Arc<RedisState>,
+    link: watch::Sender<Link>,
+}
+
+impl Connecting {
+    /// Runs until nobody looks at the link any more.
+    async fn run(self) {
+        let mut which = 0;
+        loop {
+            let client = &self.clients[which % self.clients.len()];
+            match self.connect(client).await {
+                Ok(connection) => {
+                    tracing::info!(server = %address(client), "connected to the broker");
+                    self.serve(connection).await;
+                    tracing::warn!(server = %address(client), "the connection to the broker is lost");
+                }
+                Err(why) => {
+                    tracing::debug!(server = %address(client), %why, "no connection to the broker");
+                    which += 1;
+                }
+            }
+            if self.link.is_closed() {
+                return;
+            }
+            let retry = Duration::from_millis(fastrand::u64(RETRY_MS));
+            tokio::time::sleep(retry).await;
+        }
+    }
+
+    async fn connect(&self, client: &Client) -> Result<MultiplexedConnection, String> {
+        let (inbox, state) = (self.inbox.clone(), Arc::clone(&self.state));
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_WITHIN))
+            .set_response_timeout(Some(ANSWER_WITHIN))
+            .set_push_sender(move |push: PushInfo| take(&inbox, &state, push));
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = connecting.await.map_err(|error| error.to_string())?;
+        match is_primary(&mut connection).await {
+            Ok(true) => Ok(connection),
+            Ok(false) => Err("it is no primary".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Until the connection is lost.
+    async fn serve(&self, mut connection: MultiplexedConnection) {
+        self.set(Some(connection.clone()));
+        self.link.send_modify(|link| link.connected = true);
+        loop {
+            tokio::select! {
+                () = self.state.broken.notified() => break,
+                () = self.link.closed() => break,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            // A server that became a replica hears publishes that no other node hears.
+            match is_primary(&mut connection).await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => break,
+            }
+        }
+        self.set(None);
+        self.link.send_modify(|link| {
+            link.losses += 1;
+            link.connected = false;
+        });
+    }
+
+    fn set(&self, connection: Option<MultiplexedConnection>) {
+        let mut place = self.state.lock();
+        *place = connection;
+    }
+}
+
+fn address(client: &Client) -> String {
+    client.get_connection_info().addr().to_string()
+}
+
+/// Asks a server what it is; every server of either kind answers.
+async fn is_primary(connection: &mut MultiplexedConnection) -> Result<bool, RedisError> {
+    let role: Value = redis::cmd("ROLE").query_async(connection).await?;
+    let Value::Array(role) = role else {
+        return Ok(false);
+    };
+    Ok(match role.first() {
+        Some(Value::BulkString(name)) => name == b"master",
+        Some(Value::SimpleString(name)) => name == "master",
+        _ => false,
+    })
+}
+
+/// What the server sends unasked. Called on the connection's task; never waits.
+fn take(inbox: &InboxSender, state: &RedisState, push: PushInfo) -> Result<(), RedisGone> {
+    match push.kind {
+        PushKind::Message => {
+            if let Some(Value::BulkString(payload)) = push.data.into_iter().nth(1) {
+                let payload = payload.into();
+                let place = None;
+                if !inbox.offer(Incoming { payload, place }) {
+                    return Err(RedisGone);
+                }
+            }
+        }
+        PushKind::Disconnection => state.broken.notify_one(),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Nobody reads what comes.
+#[derive(Debug)]
+struct RedisGone;
+
+impl RedisState {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<MultiplexedConnection>> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connection(&self) -> Result<MultiplexedConnection, BrokerError> {
+        self.lock().clone().ok_or(BrokerError::Lost)
+    }
+
+    /// What the bridge is told of an error; one of the connection ends it.
+    fn told(&self, error: &RedisError) -> BrokerError {
+        if error.is_timeout()
+            || error.is_io_error()
+            || error.is_connection_dropped()
+            || error.is_unrecoverable_error()
+        {
+            self.broken.notify_one();
+            return BrokerError::Lost;
+        }
+        BrokerError::Refused(error.to_string().into())
+    }
+}
+
+impl RedisBroker {
+    /// Begins to connect, on the runtime that this is called on. What comes in goes to the inbox.
+    ///
+    /// # Errors
+    /// For the operator: what of the configuration cannot be used.
+    pub fn start(cluster: &Cluster, inbox: InboxSender) -> Result<RedisBroker, String> {
+        let connect = RedisConnect::new(cluster).map_err(|error| error.to_string())?;
+        Ok(connect.start(inbox))
+    }
+
+    fn channel(&self, subject: &Subject) -> String {
+        let prefix = &self.prefix;
+        match subject {
+            Subject::Room(name) => format!("{prefix}:r:{name}"),
+            Subject::User(name) => format!("{prefix}:u:{name}"),
+            Subject::Everyone => format!("{prefix}:all"),
+            Subject::Nodes => format!("{prefix}:nodes"),
+            Subject::Node(run) => format!("{prefix}:node:{run:x}"),
+        }
+    }
+
+    fn channels(&self, subjects: &[Subject]) -> Vec<String> {
+        let channels = subjects.iter().map(|subject| self.channel(subject));
+        channels.collect()
+    }
+
+    /// The keys of a room's log.
+    fn keys(&self, room: &str) -> [String; 2] {
+        let prefix = &self.prefix;
+        ["log", "place"].map(|what| format!("{prefix}:{what}:{room}"))
+    }
+}
+
+impl Broker for RedisBroker {
+    async fn subscribe(&self, subjects: &[Subject]) -> Result<(), BrokerError> {
+        let mut connection = self.state.connection()?;
+        let done = connection.subscribe(self.channels(subjects)).await;
+        done.map_err(|error| self.state.told(&error))
+    }
+
+    async fn unsubscribe(&self, subjects: &[Subject]) -> Result<(), BrokerError> {
+        let mut connection = self.state.connection()?;
+        let done = connection.unsubscribe(self.channels(subjects)).await;
+        done.map_err(|error| self.state.told(&error))
+    }
+
+    async fn publish(&self, batch: &[Outbound]) -> Result<(), BrokerError> {
+        let mut connection = self.state.connection()?;
+        let mut pipeline = redis::pipe();
+        for Outbound { subject, payload } in batch {
+            let command = pipeline.cmd("PUBLISH");
+            command
+                .arg(self.channel(subject))
+                .arg(&payload[..])
+                .ignore();
+        }
+        let done: Result<(), RedisError> = pipeline.query_async(&mut connection).await;
+        done.map_err(|error| self.state.told(&error))
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, BrokerError> {
+        let mut connection = self.state.connection()?;
+        let (head, tail) = match append.payload.len() >= Envelope::PLACE.end {
+            true => (&append.payload[..1], &append.payload[Envelope::PLACE.end..]),
+            false => return Err(BrokerError::Refused("it is no envelope".into())),
+        };
+        let [log, place] = self.keys(&append.room);
+        let (key, window) = match &append.key {
+            Some((key, window)) => (format!("{log}:{key}"), window.as_millis().max(1)),
+            None => (log.clone(), 0),
+        };
+        let millis = |time: Duration| time.as_millis().max(1).to_string();
+        let mut script = self.append.key(log);
+        let script = script
+            .key(place)
+            .key(key)
+            .arg([head, &[1]].concat())
+            .arg(tail)
+            .arg(self.channel(&Subject::Room(append.room)))
+            .arg(fastrand::u64(1..1 << 52).to_string())
+            .arg(append.keep.entries_max)
+            .arg(millis(append.keep.ttl))
+            .arg(millis(append.keep.epoch_ttl))
+            .arg(window.to_string());
+        let done = script.invoke_async(&mut connection).await;
+        let (epoch, offset, repeat): (u64, u64, u8) =
+            done.map_err(|error| self.state.told(&error))?;
+        Ok(Appended {
+            epoch,
+            offset,
+            is_duplicate: repeat == 1,
+        })
+    }
+
+    async fn read(&self, read: ReadLog) -> Result<LogPage, BrokerError> {
+        let mut connection = self.state.connection()?;
+        let [log, place] = self.keys(&read.room);
+        let mut pipeline = redis::pipe();
+        pipeline
+            .atomic()
+            .cmd("HMGET")
+            .arg(place)
+            .arg("epoch")
+            .arg("newest");
+        let from = format!("({}-0", read.after);
+        let range = pipeline.cmd("XRANGE").arg(log).arg(from).arg("+");
+        range.arg("COUNT").arg(read.limit);
+        let done = pipeline.query_async(&mut connection).await;
+        let (known, entries): (Known, Vec<StreamEntry>) =
+            done.map_err(|error| self.state.told(&error))?;
+        let (Some(epoch), Some(newest)) = known else {
+            return Ok(LogPage::default());
+        };
+        let entries = entries
+            .into_iter()
+            .filter_map(|(_, fields)| entry_of(fields));
+        Ok(LogPage {
+            epoch,
+            newest,
+            entries: entries.collect(),
+        })
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        // The server's own bound (proto-max-bulk-len) is 512 MiB unless it is lowered.
+        Envelope::BYTES_MAX
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+}
+
+/// A log's epoch and its newest offset.
+type Known = (Option<u64>, Option<u64>);
+/// Id, and names and values of fields in turns.
+type StreamEntry = (String, Vec<Vec<u8>>);
+
+/// The entry in the fields `t`, when it was appended, and `p`.
+fn entry_of(fields: Vec<Vec<u8>>) -> Option<LogEntry> {
+    let payload = fields.into_iter().nth(3)?;
+    let place = Envelope::read(&payload).ok()?.place?;
+    Some(LogEntry {
+        place,
+        payload: payload.into(),
+    })
+}

@@ -52,8 +52,16 @@ impl Served {
     /// It does not become ready; the message holds what it wrote.
     #[track_caller]
     pub fn start(program: &str, toml: &str) -> Served {
+        Served::start_by(Command::new(program), toml)
+    }
+
+    /// The same by a command that becomes the program, or runs it elsewhere; its arguments follow.
+    ///
+    /// # Panics
+    /// It does not become ready; the message holds what it wrote.
+    #[track_caller]
+    pub fn start_by(mut command: Command, toml: &str) -> Served {
         let configuration = Configuration::write(toml);
-        let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SHARDCAST_") {
                 command.env_remove(name);
@@ -184,6 +192,16 @@ impl Served {
     /// Tells it to drain.
     pub fn terminate(&self) {
         self.program.signal("TERM");
+    }
+
+    /// Stops the process where it stands: its connections stay, and it says nothing.
+    pub fn freeze(&self) {
+        self.program.signal("STOP");
+    }
+
+    /// It goes on.
+    pub fn thaw(&self) {
+        self.program.signal("CONT");
     }
 
     /// Tells it to read its files again.

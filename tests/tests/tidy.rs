@@ -197,6 +197,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "shardcast-protocol",
             "shardcast-load",
             "shardcast-patience",
+            "shardcast-seeds",
             "shardcast",
         ],
     ),

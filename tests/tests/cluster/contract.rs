@@ -5,9 +5,11 @@ use crate::link::{Link, Weather};
 use crate::scene::{run, until};
 use bytes::Bytes;
 use shardcast::broker::{
-    Append, Appended, Broker as Adapter, BrokerError, BrokerKind, BrokerPassword, Cluster, Inbox,
-    InboxSender, Incoming, KeptInLog, LogEntry, LogPlace, NatsBroker, Outbound, ReadLog, Subject,
+    Append, Appended, Body, Broker as Adapter, BrokerError, BrokerKind, BrokerPassword, Cluster,
+    Envelope, Inbox, InboxSender, Incoming, KeptInLog, LogEntry, LogPlace, MessageId, NatsBroker,
+    Outbound, ReadLog, Recipient, RedisBroker, Subject,
 };
+use shardcast_engine::{Data, DataEncoding};
 use shardcast_tests::{Certificates, SERVERS};
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
@@ -94,7 +96,7 @@ impl<A: Adapter> Node<A> {
             .iter()
             .map(|words| Outbound {
                 subject: subject.clone(),
-                payload: Bytes::copy_from_slice(words.as_bytes()),
+                payload: envelope(words),
             })
             .collect();
         let published = self.adapter.publish(&batch).await;
@@ -108,8 +110,9 @@ impl<A: Adapter> Node<A> {
             let more = tokio::time::timeout(shardcast_patience::PATIENCE, more).await;
             assert!(more.expect("it comes in time"), "the adapter lives");
         }
-        let came = std::mem::take(&mut self.came).into_iter();
-        came.map(|message| String::from_utf8_lossy(&message.payload).into_owned())
+        let came = std::mem::take(&mut self.came);
+        came.iter()
+            .map(|message| text(&message.payload).to_owned())
             .collect()
     }
 
@@ -136,19 +139,42 @@ impl<A: Adapter> Node<A> {
 fn entry(room: &str, words: &str, key: Option<&str>) -> Append {
     Append {
         room: room.into(),
-        payload: Bytes::copy_from_slice(words.as_bytes()),
+        payload: envelope(words),
         key: key.map(|key| (Arc::from(key), WINDOW)),
         keep: KEEP,
     }
 }
 
 fn words(entries: &[LogEntry]) -> Vec<&str> {
-    let words = entries
-        .iter()
-        .map(|entry| std::str::from_utf8(&entry.payload));
-    words
-        .map(|words| words.expect("as it was written"))
-        .collect()
+    entries.iter().map(|entry| text(&entry.payload)).collect()
+}
+
+/// A broker may write places into what it is given, so that is what nodes write.
+fn envelope(words: &str) -> Bytes {
+    let envelope = Envelope {
+        place: None,
+        id: MessageId { run: 1, number: 1 },
+        recipient: Recipient::Everyone,
+        body: Body::Event { name: "e" },
+        key: "",
+        conflate: "",
+        data: Data::Text(words),
+        encoding: DataEncoding(0),
+    };
+    envelope.write().expect("it is short").into()
+}
+
+fn text(payload: &[u8]) -> &str {
+    match Envelope::read(payload).expect("an envelope").data {
+        Data::Text(text) => text,
+        Data::Binary(_) => panic!("it was text"),
+    }
+}
+
+/// Where a message stands in its log, as the adapter says or as the broker has written.
+fn place(message: &Incoming) -> Option<LogPlace> {
+    let written = || Envelope::read(&message.payload).expect("an envelope").place;
+    message.place.or_else(written)
 }
 
 /// Each entry names the one before.
@@ -239,7 +265,7 @@ async fn logs<A: Adapter>(ground: Ground<A>) {
     let heard: Vec<LogPlace> = far
         .came
         .drain(..)
-        .filter_map(|message| message.place)
+        .filter_map(|message| place(&message))
         .collect();
     let told: Vec<(u64, u64)> = heard
         .iter()
@@ -390,13 +416,20 @@ async fn large_messages<A: Adapter>(ground: Ground<A>) {
 macro_rules! promises {
     ($($name:ident: $scenario:ident),* $(,)?) => {
         mod nats {
+            use super::{Ground, Kind, NatsBroker, run};
             $(#[test]
             fn $name() {
-                if super::Kind::Nats.is_here() {
-                    super::run(async {
-                        let ground = super::Ground::new(super::Kind::Nats, super::NatsBroker::start);
-                        super::$scenario(ground).await;
-                    });
+                if Kind::Nats.is_here() {
+                    run(async { super::$scenario(Ground::new(Kind::Nats, NatsBroker::start)).await });
+                }
+            })*
+        }
+        mod redis {
+            use super::{Ground, Kind, RedisBroker, run};
+            $(#[test]
+            fn $name() {
+                if Kind::Redis.is_here() {
+                    run(async { super::$scenario(Ground::new(Kind::Redis, RedisBroker::start)).await });
                 }
             })*
         }

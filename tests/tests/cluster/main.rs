@@ -6,8 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod cluster;
 mod contract;
+mod crowd;
+mod fast;
 mod link;
+mod node;
 mod place;
 mod scene;
+mod schedules;
 mod the_ground;

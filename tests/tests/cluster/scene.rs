@@ -1,12 +1,23 @@
-//! How a scenario is run: in a runtime, with a deadline.
+//! How a scenario is run: on each broker that is here, in a runtime, with a deadline.
 //!
 //! Invariant: a scenario ends. Used by all of them.
 
+use crate::broker::Kind;
 use shardcast_patience::PATIENCE;
 use std::time::Duration;
 
 /// Faults on end in one scenario, each of which may take its time.
 const SCENARIO_MAX: u32 = 4;
+
+/// Runs a scenario with NATS and with Redis.
+#[track_caller]
+pub(crate) fn on_each_broker(scenario: impl AsyncFn(Kind)) {
+    for kind in [Kind::Nats, Kind::Redis] {
+        if kind.is_here() {
+            run(scenario(kind));
+        }
+    }
+}
 
 /// Runs a scenario's future.
 #[track_caller]

@@ -1,13 +1,16 @@
 //! What a shard counts. Written by the shard and its driver, read by anybody.
 
 use crate::driver::counters::DriverCounters;
+use crate::endings::EndingCounters;
 use crate::reading::counters;
 
 counters! {
     /// One shard's counters.
     ShardCounters {
         /// What its driver counts.
-        driver: DriverCounters
+        driver: DriverCounters,
+        /// Closes by code, refusals by status.
+        endings: EndingCounters
     };
     /// Open sockets, upgrading ones included.
     gauge connections;

@@ -30,17 +30,17 @@ pub enum Measured<'a> {
     Sizes(&'a Histogram),
 }
 
-/// First the name of the set, and perhaps another set that stands last in it. Then `count name;`
+/// First the name of the set, and perhaps other sets that stand last in it. Then `count name;`
 /// (or `gauge`, `times`, `sizes`: [`Measured`]), or `count field of family { key = "value" };` for
 /// a member of a family. Members stand together.
 macro_rules! counters {
-    ($(#[doc = $about:literal])* $set:ident $({ $(#[doc = $inner_doc:literal])* $inner:ident: $inner_set:ty })?;
+    ($(#[doc = $about:literal])* $set:ident $({ $($(#[doc = $inner_doc:literal])* $inner:ident: $inner_set:ty),* $(,)? })?;
      $($(#[doc = $doc:literal])* $kind:ident $name:ident $(of $family:ident { $key:ident = $value:literal })?;)*) => {
         $(#[doc = $about])*
         #[derive(Debug, Default)]
         pub struct $set {
             $($(#[doc = $doc])* pub $name: $crate::reading::measure!($kind),)*
-            $($(#[doc = $inner_doc])* pub $inner: std::sync::Arc<$inner_set>,)?
+            $($($(#[doc = $inner_doc])* pub $inner: std::sync::Arc<$inner_set>,)*)?
         }
         impl $set {
             /// Every counter, members of a family one after the other.
@@ -51,7 +51,7 @@ macro_rules! counters {
                     help: concat!($($doc),*),
                     value: $crate::reading::measured!($kind, self.$name),
                 });)*
-                $(self.$inner.each(&mut visit);)?
+                $($(self.$inner.each(&mut visit);)*)?
             }
         }
     };

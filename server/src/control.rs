@@ -44,6 +44,7 @@ impl Control {
         state: Arc<AdminState>,
         (reload, asks): (Reload, mpsc::Receiver<Ask>),
         sums: Sums,
+        hops: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<Control> {
         // Sockets are polled often, so that requests are answered while many others connect.
         let runtime = Builder::new_current_thread()
@@ -64,6 +65,7 @@ impl Control {
             .name("control".to_owned())
             .spawn(move || {
                 runtime.spawn(sums.tell());
+                runtime.spawn(hops);
                 runtime.block_on(async {
                     tokio::spawn(port::accept(listener, Arc::clone(&state)));
                     steer(signals, asks, &state, reload, &asked).await;

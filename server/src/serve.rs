@@ -99,6 +99,7 @@ impl<'s> Serving<'s> {
         let counters = server.counters().to_vec();
         let certificates = certificates_of(tls, &config, &server);
         let sums = Sums::new(of_app.limited.clone(), counters.clone());
+        let hops = server.handle().time_hops();
         let metrics = of_app.metrics(&server, &audit);
         let (steering, asked) = Steering::new(settings.clone(), level.clone());
         let (lifecycle, in_force) = (steering.lifecycle.clone(), steering.in_force.clone());
@@ -129,7 +130,7 @@ impl<'s> Serving<'s> {
             in_force: in_force.clone(),
             again,
         };
-        let control = Control::start(listener, Arc::new(state), (reload, asked), sums)?;
+        let control = Control::start(listener, Arc::new(state), (reload, asked), sums, hops)?;
         Ok(Serving {
             settings,
             config,

@@ -11,6 +11,7 @@ pub(crate) mod context;
 pub(crate) mod counts;
 pub(crate) mod handle;
 pub(crate) mod identity;
+pub(crate) mod latencies;
 pub(crate) mod limits;
 pub(crate) mod metadata;
 pub(crate) mod muting;

@@ -51,6 +51,7 @@ impl Core {
         let before = self.connections.slots.phase(ticket);
         self.step(ticket, Step::PeerClose, CloseReason::Peer(code));
         if before == Phase::Open {
+            self.counters.endings.peer_closed(code);
             self.write_last(ticket, |out| frame::write_close(out, code, ""));
         }
         self.connections.pending_work.finish.push(ticket);
@@ -106,6 +107,7 @@ impl Core {
             code,
             text,
         );
+        self.counters.endings.closed(code);
         self.write_last(ticket, |out| frame::write_close(out, Some(code), text));
     }
 
@@ -123,6 +125,7 @@ impl Core {
         headers: &Headers,
     ) {
         if self.step(ticket, Step::Refuse, CloseReason::Lost) {
+            self.counters.endings.answered(status);
             self.write(ticket, |out| {
                 http::write_refusal(out, status, reason, headers);
             });
@@ -133,6 +136,7 @@ impl Core {
     /// Answers a request, after which nothing is read.
     pub(crate) fn answer_last(&mut self, ticket: Ticket, answer: &Answer<'_>) {
         if self.step(ticket, Step::Refuse, CloseReason::Lost) {
+            self.counters.endings.answered(answer.status);
             self.write(ticket, |out| http::write_answer(out, answer));
             self.connections.pending_work.finish.push(ticket);
         }

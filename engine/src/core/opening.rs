@@ -17,6 +17,7 @@ impl Core {
             keep_alive_seconds: self.connections.limits.keep_alive_ms / 1_000,
             ..*answer
         };
+        self.counters.endings.answered(answer.status);
         self.write(ticket, |out| http::write_answer(out, &answer));
         let connections = &mut self.connections;
         // The answer may have found the outbox full and ended it all.

@@ -1,13 +1,18 @@
 //! The counters and histograms in OpenMetrics text. Reads those of the shards when it is asked, and
 //! keeps nothing between two readings.
 
+pub(crate) mod exposition;
+mod process;
+
 use crate::audit::journal::JournalCounts;
 use crate::auth::counts::TokenCounts;
 use crate::broker::counts::{BridgeCount, BridgeCounts};
 use crate::limits::tally::{LimitName, LimitOutcome, Tally};
 use crate::session::counts::{SessionCount, SessionCounts};
+use crate::session::latencies::Latencies;
 use crate::session::refusals::RefusalCounts;
 use crate::store::counts::{StoreCountKind, StoreCounts};
+use process::ProcessMetrics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
@@ -30,6 +35,8 @@ pub(crate) struct Metrics {
     tls_reloads: ByResult,
     access_reloads: ByResult,
     key_reloads: ByResult,
+    /// `None`: nothing else is timed.
+    latencies: Option<Arc<Latencies>>,
 }
 
 /// A counter for each `result`.
@@ -82,6 +89,7 @@ impl Metrics {
             "shardcast_key_reloads",
             "Times that the keys of tokens were read again (SIGHUP)",
         );
+        registry.register_collector(Box::new(ProcessMetrics));
         registry.register_collector(Box::new(LimitMetrics(limited)));
         registry.register_collector(Box::new(AuditMetrics(audited)));
         registry.register_collector(Box::new(ShardMetrics(counters)));
@@ -91,7 +99,15 @@ impl Metrics {
             tls_reloads,
             access_reloads,
             key_reloads,
+            latencies: None,
         }
+    }
+
+    /// Adds what is timed outside of shards.
+    pub(crate) fn add_latencies(&mut self, latencies: Arc<Latencies>) {
+        let collector = Box::new(LatencyMetrics(latencies.clone()));
+        self.registry.register_collector(collector);
+        self.latencies = Some(latencies);
     }
 
     /// Adds the counters of refusals.
@@ -149,6 +165,51 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a String takes everything");
         text
+    }
+}
+
+impl Metrics {
+    /// One reading, as Prometheus has it in Protobuf ([`exposition`]).
+    pub(crate) fn protobuf(&self) -> Vec<u8> {
+        let natives = self.latencies.as_ref();
+        let natives =
+            natives.map(|latencies| [(PUBLISH, &latencies.publish), (HOP, &latencies.hop)]);
+        exposition::encode(
+            &self.text(),
+            natives.as_ref().map_or(&[], |natives| natives),
+        )
+    }
+}
+
+const PUBLISH: &str = "shardcast_publish_seconds";
+const HOP: &str = "shardcast_hop_seconds";
+
+/// What is timed outside of shards.
+#[derive(Debug)]
+struct LatencyMetrics(Arc<Latencies>);
+
+impl Collector for LatencyMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Latencies { publish, hop } = &*self.0;
+        for (name, help, times) in [
+            (
+                PUBLISH,
+                "Publishes of operators and backends, from their coming until every shard has handed them to its members' sockets",
+                publish,
+            ),
+            (
+                HOP,
+                "A question to every shard and back, asked once a second",
+                hop,
+            ),
+        ] {
+            let kind = MetricType::Histogram;
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            let buckets = times.classic();
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            family.encode_histogram::<NoLabelSet>(times.sum_seconds(), count, &buckets, None)?;
+        }
+        Ok(())
     }
 }
 

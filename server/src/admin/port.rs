@@ -8,7 +8,7 @@ use crate::admin::api::document::document;
 use crate::admin::api::operations::{Audited, OPERATIONS, Operation, Verb};
 use crate::admin::api::{Asked, Called};
 use crate::admin::lifecycle::Stage;
-use crate::admin::metrics::Metrics;
+use crate::admin::metrics::{Metrics, exposition};
 use crate::admin::problem::AdminProblem;
 use crate::admin::state::AdminState;
 use crate::admin::tls::Proof;
@@ -18,8 +18,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, RawPathParamsRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, RawPathParams, Request, State};
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -277,12 +278,14 @@ async fn ready(State(state): State<Arc<AdminState>>) -> Response {
     }
 }
 
-async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
-    (
-        [(CONTENT_TYPE, Metrics::CONTENT_TYPE)],
-        state.metrics().text(),
-    )
-        .into_response()
+async fn metrics(State(state): State<Arc<AdminState>>, headers: HeaderMap) -> Response {
+    let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    if accepts.is_some_and(exposition::is_asked_for) {
+        let media = [(CONTENT_TYPE, exposition::CONTENT_TYPE)];
+        return (media, state.metrics().protobuf()).into_response();
+    }
+    let media = [(CONTENT_TYPE, Metrics::CONTENT_TYPE)];
+    (media, state.metrics().text()).into_response()
 }
 
 async fn not_found() -> Response {

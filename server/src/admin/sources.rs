@@ -56,6 +56,7 @@ impl AppSources {
         let counters = server.counters().to_vec();
         let mut metrics = Metrics::new(counters, self.limited.clone(), sessions, audited);
         metrics.add_refusals(&self.refusals);
+        metrics.add_latencies(server.handle().shared.latencies.clone());
         metrics.add_store(self.stored.clone());
         metrics.add_cluster(self.bridged.clone());
         metrics.add_driver(server.engine().driver());

@@ -450,6 +450,7 @@ impl App {
             ),
             centrifuge: CentrifugeOptions::new(&self.centrifuge, config.idle_timeout),
             namespaces: self.namespaces,
+            latencies: Arc::default(),
             refusals: self.refusals,
             gate: self.gate,
             sessions: SessionRules::new(self.sessions, self.secrets, config.shards),

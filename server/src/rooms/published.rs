@@ -10,6 +10,7 @@ use crate::session::retry::{Queue, place_in};
 use crate::wire::failure::{Failure, too_many_waiting, unavailable};
 use serde::Serialize;
 use shardcast_engine::{Answer, Position, Publish, Refused, Repeat, Report, Tag, Target};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// What became of an event that was published.
@@ -136,10 +137,15 @@ impl Handle {
         (target, publish): (Target<'_>, &Publish),
         awaited: Awaited,
     ) -> Result<oneshot::Receiver<Report>, Failure> {
+        let (begun, latencies) = (Instant::now(), &self.shared.latencies);
         loop {
             let (sender, report) = oneshot::channel();
+            let timed = (awaited == Awaited::Counts).then(|| latencies.clone());
             let reply = Box::new(move |answer: Answer| {
                 if let Answer::Reported(report) = answer {
+                    if let Some(latencies) = timed {
+                        latencies.publish.record(begun.elapsed());
+                    }
                     let _nobody_waits = sender.send(report);
                 }
             });

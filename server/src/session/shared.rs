@@ -8,6 +8,7 @@ use crate::limits::limiter::Limiter;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespaces};
 use crate::session::counts::SessionCounts;
+use crate::session::latencies::Latencies;
 use crate::session::options::SessionOptions;
 use crate::session::records::RecordLimits;
 use crate::session::refusals::RefusalCounts;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) limiter: Option<Arc<Limiter>>,
     pub(crate) centrifuge: CentrifugeOptions,
     pub(crate) namespaces: Namespaces,
+    /// What is timed outside of shards.
+    pub(crate) latencies: Arc<Latencies>,
     /// Requests that were refused.
     pub(crate) refusals: RefusalCounts,
     /// `None`: no tokens are looked for.

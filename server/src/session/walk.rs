@@ -12,7 +12,9 @@ use shardcast_engine::{
     Address, Answer, Found, FoundConnection, FoundTopic, Query, QueryError, Refused, TopicDetail,
     TopicName,
 };
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
 
 impl Handle {
     /// Calls `act` on the shard of each connection that fits, of all or of the members of a topic,
@@ -115,6 +117,23 @@ impl Handle {
                 Err(QueryError::Refused(Refused::Busy)) => place_in(&self.shared, Queue::Any).await,
                 Err(_) => return Err(Refused::Stopped),
             }
+        }
+    }
+}
+
+impl Handle {
+    /// Asks all shards once a second, and times that. Ends with the server.
+    pub(crate) async fn time_hops(self) {
+        const EVERY: Duration = Duration::from_secs(1);
+        let mut every = tokio::time::interval(EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let begun = Instant::now();
+            if self.page_of_connections(None, None, 1).await.is_err() {
+                return;
+            }
+            self.shared.latencies.hop.record(begun.elapsed());
         }
     }
 }

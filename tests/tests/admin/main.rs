@@ -6,6 +6,7 @@
 mod calls;
 mod documented;
 mod lists;
+mod metrics;
 mod steering;
 
 use serde_json::{Value, json};

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admin_api;
 mod centrifuge;
 #[expect(dead_code, reason = "what only the inspector of the browser test uses")]
 #[path = "../browser/chromium.rs"]

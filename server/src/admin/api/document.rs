@@ -9,19 +9,22 @@ use serde_json::{Map, Value, json};
 
 /// The document (OpenAPI 3.1).
 pub(crate) fn document() -> Value {
-    let settings = SchemaSettings::draft2020_12();
-    let settings = settings.with(|settings| {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
     });
-    let mut generator = SchemaGenerator::new(settings);
+    // What is read may lack what it may lack; what is written has all but what is left out.
+    let mut reads = SchemaGenerator::new(settings.clone().for_deserialize());
+    let mut generator = SchemaGenerator::new(settings.for_serialize());
     let mut paths = Map::new();
     for operation in OPERATIONS {
-        let described = describe(operation, &mut generator);
+        let described = describe(operation, (&mut reads, &mut generator));
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[verb(operation)] = described;
     }
     let problem = generator.subschema_for::<ProblemDetails>();
+    let mut schemas = generator.take_definitions(true);
+    schemas.extend(reads.take_definitions(true));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -31,7 +34,7 @@ pub(crate) fn document() -> Value {
         },
         "paths": paths,
         "components": {
-            "schemas": generator.take_definitions(true),
+            "schemas": schemas,
             "responses": { "Problem": {
                 "description": "What is wrong (RFC 9457)",
                 "content": { "application/problem+json": { "schema": problem } },
@@ -49,8 +52,11 @@ fn verb(operation: &Operation) -> &'static str {
     }
 }
 
-fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
-    let answer = (operation.gives)(generator);
+fn describe(
+    operation: &Operation,
+    (generator, writes): (&mut SchemaGenerator, &mut SchemaGenerator),
+) -> Value {
+    let answer = (operation.gives)(writes);
     let problem = json!({ "$ref": "#/components/responses/Problem" });
     let mut described = json!({
         "operationId": operation.id,
@@ -75,9 +81,10 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
             parameters.extend(parameters_of(&schema_of(generator), generator));
         }
         Takes::Body(schema_of) => {
+            let schema = schema_of(generator);
             described["requestBody"] = json!({
-                "required": true,
-                "content": { "application/json": { "schema": schema_of(generator) } },
+                "required": named(&schema, generator).get("required").is_some(),
+                "content": { "application/json": { "schema": schema } },
             });
         }
     }
@@ -92,12 +99,18 @@ pub(crate) fn named_in(path: &str) -> Option<&str> {
     Some(path.split_once('{')?.1.trim_end_matches('}'))
 }
 
-/// Each field of a schema as a parameter behind the question mark.
-fn parameters_of(schema: &Schema, generator: &SchemaGenerator) -> Vec<Value> {
+/// The schema that a reference is to.
+fn named<'s>(schema: &'s Schema, generator: &'s SchemaGenerator) -> &'s Value {
     let named = schema.get("$ref").and_then(Value::as_str);
     let named = named.and_then(|path| generator.definitions().get(path.rsplit('/').next()?));
-    let schema = named.unwrap_or(schema.as_value());
-    let fields = schema.get("properties").and_then(Value::as_object);
+    named.unwrap_or(schema.as_value())
+}
+
+/// Each field of a schema as a parameter behind the question mark.
+fn parameters_of(schema: &Schema, generator: &SchemaGenerator) -> Vec<Value> {
+    let fields = named(schema, generator)
+        .get("properties")
+        .and_then(Value::as_object);
     let fields = fields.into_iter().flatten();
     let parameters = fields.map(|(name, field)| {
         let mut field = field.clone();

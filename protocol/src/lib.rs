@@ -4,6 +4,7 @@
 mod assembly;
 pub mod close;
 pub mod deflate;
+pub mod delta;
 pub mod dialect;
 pub mod events;
 pub mod frame;

@@ -6,6 +6,7 @@
 mod centrifuge;
 mod cluster_envelope;
 mod configuration;
+mod delta;
 mod envelope;
 mod extensions;
 mod forwarded;
@@ -26,6 +27,7 @@ mod values;
 pub use centrifuge::{centrifuge_json, centrifuge_protobuf};
 pub use cluster_envelope::cluster_envelope;
 pub use configuration::configuration;
+pub use delta::{apply_delta, delta};
 pub use envelope::envelope;
 pub use extensions::extensions;
 pub use forwarded::forwarded;
@@ -61,6 +63,7 @@ pub const TRIALS: [Trial; 18] = [
     ("translation", translation),
     ("centrifuge_json", centrifuge_json),
     ("centrifuge_protobuf", centrifuge_protobuf),
+    ("delta", delta),
     ("token", token),
     ("configuration", configuration),
     ("cluster_envelope", cluster_envelope),

@@ -157,6 +157,26 @@ pub trait Application: Sized + 'static {
         Self::encode(encoding, publication, Some(position))
     }
 
+    /// Encodes a publication for members that are sent deltas ([`crate::JoinOptions::deltas`]),
+    /// whose connections have this encoding. With a `base`: what the publication changes of that,
+    /// which they have; `None` means that they are sent all of it. Without one: all of it, in such
+    /// a form that the next one can build on it; `None` means what it means for
+    /// [`Application::encode`], whose words the default uses, so that nobody is sent deltas. Called
+    /// where the publication has got its place in the order, once for each encoding that is
+    /// present. Only what is published to rooms has deltas, and no news of members is
+    /// built on.
+    fn encode_delta(
+        encoding: EncodingId,
+        base: Option<&Publication<'_>>,
+        publication: &Publication<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        match base {
+            None => Self::encode(encoding, publication, position),
+            Some(_) => None,
+        }
+    }
+
     /// What a close frame says to connections of one encoding, whoever closes them: `code` and
     /// `text` are what the engine or [`Context::close`] has. For protocols whose clients take codes
     /// for something else. It has no state. Nothing is asked about a close frame that answers the

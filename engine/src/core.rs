@@ -87,11 +87,16 @@ impl Core {
     #[inline]
     pub(crate) fn home(&mut self) -> (&mut Topics, Outlet<'_>) {
         let process = &self.connections.admissions.process;
-        let encode = (self.meaning.encode, self.meaning.encode_again);
         let shard = self.mail.shard();
         let outlet = Outlet {
             now: self.connections.now,
-            encoder: Encoder::new(encode, &mut self.egress, process, &self.counters, shard),
+            encoder: Encoder::new(
+                self.meaning.calls,
+                &mut self.egress,
+                process,
+                &self.counters,
+                shard,
+            ),
             mail: &mut self.mail,
             events: &mut self.events,
             counters: &self.counters,

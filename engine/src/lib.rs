@@ -167,6 +167,7 @@ pub use run::memory::Memory;
 pub use run::running::Running;
 pub use run::start::{start, start_on};
 pub use run::start_error::StartError;
+pub use topic::data::{Data, DataEncoding};
 pub use topic::joining::JoinOptions;
 pub use topic::key::{Topic, TopicName, USER_BYTES_MAX};
 pub use topic::log::journal::{
@@ -176,7 +177,7 @@ pub use topic::log::options::{
     AckOptions, Durability, KeptFor, LogClass, LogOptions, Newcomers, SlowReader,
 };
 pub use topic::presence::options::{PresenceClass, PresenceOf, PresenceOptions};
-pub use topic::publication::{Content, Data, DataEncoding, Position, Publication, PublicationKind};
+pub use topic::publication::{Content, Position, Publication, PublicationKind};
 pub use topic::relay::{Relay, RelayReader, Relayed};
 pub use topic::target::{Publish, PublishError, Target};
 pub use types::answer::{Answer, Listing, Member, Notice, Repeat, Reply, Report, Tag};
@@ -186,8 +187,8 @@ pub use types::deadline::Deadline;
 pub use types::encoding::{EncodingId, EncodingsPresent};
 pub use types::frame::{Frame, Message};
 pub use types::history::{
-    History, HistoryQuery, JoinAcks, JoinedLog, KeptPublication, Loss, Missed, MissedReason,
-    ReadOrder, Recovery, Since,
+    History, HistoryQuery, JoinAcks, JoinDeltas, JoinedLog, KeptPublication, Loss, Missed,
+    MissedReason, ReadOrder, Recovery, Since,
 };
 pub use types::presence::{
     Continuity, JoinPresence, OwnedData, PresenceKey, PresencePage, PresenceQuery, PresenceState,

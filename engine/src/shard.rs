@@ -42,7 +42,6 @@ use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
 use crate::connection::token::Streams;
 use crate::core::Core;
-use crate::core::meaning::Meaning;
 use crate::counters::ShardCounters;
 use crate::driver::Wait;
 use crate::driver::boundary::{Completion, Driver, Millis, ShortSend, StopAccept};
@@ -125,11 +124,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             token_key,
             counters,
         } = setup;
-        let meaning = Meaning {
-            encode: A::encode,
-            encode_again: A::encode_again,
-            closing: A::closing,
-        };
+        let meaning = calling::meaning_of::<A>();
         let mut core = Core::new(config, mailbox, admission, counters, meaning);
         core.streams = Streams::of(config, token_key);
         Shard {

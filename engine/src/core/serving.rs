@@ -7,9 +7,10 @@ use crate::connection::slot::Flags;
 use crate::egress::Egress;
 use crate::egress::outgoing::Shared;
 use crate::message::delivery::{CaughtUp, Progress};
-use crate::topic::batch::{FanOut, Layout, Recipients};
+use crate::topic::batch::{FanOut, Recipients};
 use crate::topic::key::TopicKey;
 use crate::topic::log::block::Span;
+use crate::topic::skips::Layout;
 use crate::topic::tally::Fate;
 use crate::types::ticket::Ticket;
 

@@ -11,7 +11,7 @@ use crate::egress::deflate::{Compressing, compress_for_sharers};
 use crate::message::request::PublishRequest;
 use crate::topic::key::Topic;
 use crate::topic::log::entry::LogEntry;
-use crate::topic::publication::{Content, Encode, Position, Publication};
+use crate::topic::publication::{Content, Encode, EncodeDelta, Position, Publication};
 use crate::types::encoding::{EncodingId, EncodingSet};
 use crate::types::frame::Frame;
 use crate::types::history::EncodeAgain;
@@ -19,10 +19,17 @@ use crate::types::history::EncodeAgain;
 /// What each encoding is sent of a publish, by index; `None`: nothing.
 pub(crate) type Frames = [Option<Frame>; EncodingId::COUNT_MAX];
 
+/// What of the application makes frames.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EncodeCalls {
+    pub(crate) encode: Encode,
+    pub(crate) encode_again: EncodeAgain,
+    pub(crate) encode_delta: EncodeDelta,
+}
+
 /// Makes the frames of one publication.
 pub(crate) struct Encoder<'a> {
-    encode: Encode,
-    encode_again: EncodeAgain,
+    calls: EncodeCalls,
     compressing: Option<&'a mut Compressing>,
     process: &'a ProcessCounts,
     counters: &'a ShardCounters,
@@ -31,15 +38,14 @@ pub(crate) struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     pub(crate) fn new(
-        (encode, encode_again): (Encode, EncodeAgain),
+        calls: EncodeCalls,
         egress: &'a mut Egress,
         process: &'a ProcessCounts,
         counters: &'a ShardCounters,
         shard: u16,
     ) -> Encoder<'a> {
         Encoder {
-            encode,
-            encode_again,
+            calls,
             compressing: egress.compressing.as_deref_mut(),
             process,
             counters,
@@ -84,7 +90,7 @@ impl Encoder<'_> {
         topic: Topic<'_>,
         position: Position,
     ) -> Option<Frame> {
-        let encode = self.encode_again;
+        let (encode, encoding) = (self.calls.encode_again, encoding.of_connections());
         let frame = entry.encode_again(encoding, topic, |publication| {
             self.confined(|| encode(encoding, publication, position))
         })?;
@@ -140,8 +146,33 @@ impl Encoder<'_> {
         publication: &Publication<'_>,
         position: Option<Position>,
     ) -> Option<Frame> {
-        let encode = self.encode;
+        let EncodeCalls {
+            encode,
+            encode_delta,
+            ..
+        } = self.calls;
+        if encoding.has_deltas() {
+            let encoding = encoding.of_connections();
+            return self.confined(|| encode_delta(encoding, None, publication, position));
+        }
         self.confined(|| encode(encoding, publication, position))
+    }
+
+    /// What it changes of what the members of an encoding with deltas have. `None`: they are sent
+    /// all of it.
+    pub(crate) fn share_delta(
+        &mut self,
+        base: &Content,
+        content: &Content,
+        encoding: EncodingId,
+        topic: Topic<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        let base = base.publication(Some(topic))?;
+        let publication = content.publication(Some(topic))?;
+        let (encode, encoding) = (self.calls.encode_delta, encoding.of_connections());
+        let frame = self.confined(|| encode(encoding, Some(&base), &publication, position))?;
+        Some(self.compress(frame))
     }
 
     fn confined(&self, encode: impl FnOnce() -> Option<Frame>) -> Option<Frame> {
@@ -155,7 +186,8 @@ impl Encoder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic::publication::{Data, DataEncoding, Publication, PublicationKind};
+    use crate::topic::data::{Data, DataEncoding};
+    use crate::topic::publication::{Publication, PublicationKind};
     use shardcast_protocol::frame::{self, Kind};
 
     const POSITION: Position = Position {
@@ -194,8 +226,11 @@ mod tests {
         let (process, counters) = (ProcessCounts::new(1), ShardCounters::default());
         let share = |content: &Content, encoding: EncodingId, position: Option<Position>| {
             let mut encoder = Encoder {
-                encode,
-                encode_again: |_, _, _| None,
+                calls: EncodeCalls {
+                    encode,
+                    encode_again: |_, _, _| None,
+                    encode_delta: |_, _, _, _| None,
+                },
                 compressing: None,
                 process: &process,
                 counters: &counters,

@@ -34,6 +34,8 @@ pub(crate) enum Delivery {
         error: RoomError,
     },
     Message(Parcel),
+    /// For members that are sent deltas.
+    Next(Box<NextParcel>),
     /// A reported publish to everyone that cannot be encoded for these connections: asks how
     /// many there are.
     Unencodable {
@@ -81,6 +83,10 @@ impl Delivery {
             | Delivery::List {
                 topic, encoding, ..
             } => Some((Some(topic.topic()), *encoding)),
+            Delivery::Next(next) => {
+                let topic = next.parcel.topic.as_ref().map(TopicKey::topic);
+                Some((topic, next.parcel.encoding))
+            }
             Delivery::Message(parcel) => {
                 Some((parcel.topic.as_ref().map(TopicKey::topic), parcel.encoding))
             }
@@ -92,6 +98,10 @@ impl Delivery {
     pub(crate) fn frame_bytes(&self) -> usize {
         match self {
             Delivery::Message(parcel) => parcel.frame.bytes().len(),
+            Delivery::Next(next) => {
+                let delta = next.delta.as_ref();
+                next.parcel.frame.bytes().len() + delta.map_or(0, |delta| delta.bytes().len())
+            }
             Delivery::Joined(_)
             | Delivery::CaughtUp(_)
             | Delivery::Left { .. }
@@ -161,6 +171,15 @@ pub(crate) enum PostOutcome {
     Malformed,
     /// What stands in the body is longer than a message may be.
     TooLarge,
+}
+
+/// A publish that members build on with the next one.
+#[derive(Debug)]
+pub(crate) struct NextParcel {
+    /// With the frame that has all of it.
+    pub(crate) parcel: Parcel,
+    /// What it changes of the one before it. `None`: everybody is sent all of it.
+    pub(crate) delta: Option<Frame>,
 }
 
 /// A publish in its place in the order, for one shard's members of one encoding.

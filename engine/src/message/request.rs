@@ -103,7 +103,7 @@ pub(crate) enum ShardRequest {
 }
 
 /// Deliveries that handling one request may post to one shard: one for each encoding.
-pub(crate) const DELIVERIES_PER_REQUEST_MAX: usize = EncodingId::COUNT_MAX;
+pub(crate) const DELIVERIES_PER_REQUEST_MAX: usize = EncodingId::OF_MEMBERS_MAX;
 
 /// A request to join.
 #[derive(Debug)]

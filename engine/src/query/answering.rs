@@ -95,16 +95,36 @@ fn find_topics(topics: &Topics, after: Option<&TopicName>, limit: usize) -> Foun
 
 fn find_topic(topics: &Topics, topic: &TopicName) -> TopicDetail {
     let homes = &topics.homes;
-    let part = |pair: &Interest| TopicPart {
-        shard: pair.shard,
-        encoding: pair.encoding,
-        members: pair.members,
-    };
     TopicDetail {
         topic: topic.clone(),
         members: homes.members(topic.topic()),
-        parts: homes.interest(topic.topic()).iter().map(part).collect(),
+        parts: parts_of(homes.interest(topic.topic())),
     }
+}
+
+/// By encoding of connections and shard: some may be sent deltas, and others not.
+fn parts_of(interest: &[Interest]) -> Vec<TopicPart> {
+    let mut parts: Vec<TopicPart> = Vec::new();
+    for pair in interest {
+        let (encoding, shard) = (pair.encoding.of_connections(), pair.shard);
+        let found =
+            parts.binary_search_by_key(&(encoding, shard), |part| (part.encoding, part.shard));
+        match found {
+            Ok(at) => parts[at].members += pair.members,
+            Err(at) => {
+                let members = pair.members;
+                parts.insert(
+                    at,
+                    TopicPart {
+                        shard,
+                        encoding,
+                        members,
+                    },
+                );
+            }
+        }
+    }
+    parts
 }
 
 impl Topics {

@@ -167,7 +167,7 @@ impl Memory {
 fn requests_bytes(shards: u64, connections: u64) -> u64 {
     // Each shard's part of each answer under way, one for each encoding.
     let queries = shards * 2 * Queries::PENDING_MAX as u64;
-    let parts = queries * EncodingId::COUNT_MAX as u64;
+    let parts = queries * EncodingId::OF_MEMBERS_MAX as u64;
     let waiting = shards * (REQUESTS_WAITING_MAX as u64 + parts);
     // With the list of what it leaves, which is one room.
     let leaves = connections * (Memory::SHARD_MESSAGE_BYTES + size_of::<TopicKey>() as u64);
@@ -254,15 +254,15 @@ mod tests {
         let memory = Memory::of(&config, &limits);
         assert_eq!(memory.connections_bytes, 94_000);
         let commands = 2 * 1024 * (size_of::<Command>() as u64 + 8);
-        assert_eq!(memory.lanes_bytes, 2 * (2 * 2048 + 7) * 80 + commands);
+        assert_eq!(memory.lanes_bytes, 2 * (2 * 2048 + 15) * 80 + commands);
         assert_eq!(memory.rings_bytes, 6 << 20);
         assert_eq!(memory.outboxes_worst_bytes, 1000 << 20);
         assert_eq!(memory.partials_worst_bytes, 256 << 20);
         assert_eq!(
             memory.idle_bytes(),
-            memory.rings_bytes + 94_000 + 656_480 + commands
+            memory.rings_bytes + 94_000 + 657_760 + commands
         );
-        let parts = 2 * 2 * 1024 * 8;
+        let parts = 2 * 2 * 1024 * 16;
         let leaves = 1000 * (80 + 8);
         assert_eq!(
             memory.requests_worst_bytes,

@@ -6,7 +6,9 @@ use crate::confine::{Panicked, confine};
 use crate::connection::pending::Ended;
 use crate::connection::phase::Phase;
 use crate::context::Context;
+use crate::core::meaning::Meaning;
 use crate::driver::boundary::Driver;
+use crate::egress::encoder::EncodeCalls;
 use crate::events::{Event, EventKind};
 use crate::query::gather::Requester;
 use crate::topic::joining::Answered;
@@ -15,6 +17,18 @@ use crate::types::close_reason::CloseReason;
 use crate::types::frame::Message;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::close::CloseCode;
+
+/// What of the application has no state.
+pub(super) fn meaning_of<A: Application>() -> Meaning {
+    Meaning {
+        calls: EncodeCalls {
+            encode: A::encode,
+            encode_again: A::encode_again,
+            encode_delta: A::encode_delta,
+        },
+        closing: A::closing,
+    }
+}
 
 impl<A: Application, D: Driver> Shard<A, D> {
     /// Calls the application for one connection; a panic is confined to this call.

@@ -272,7 +272,8 @@ fn check_rooms(core: &Core) {
         for membership in memberships.iter() {
             let subscribers = core.topics.local.subscribers_ref(membership.subscribers);
             assert_eq!(
-                subscribers.encoding, encoding,
+                subscribers.encoding.of_connections(),
+                encoding,
                 "slot {slot}: subscribed in another encoding"
             );
             assert_eq!(subscribers.key.kind(), membership.kind);
@@ -293,6 +294,7 @@ fn check_rooms(core: &Core) {
     }
     check_batches(core, &references);
     check_cursors(core);
+    check_deltas(core);
     for (_, subscribers) in core.topics.local.iter() {
         let acks = subscribers.log.as_ref().and_then(|log| log.acks.as_ref());
         if let Some(acks) = acks {
@@ -326,6 +328,20 @@ fn check_cursors(core: &Core) {
     core.topics.presences.check(|topic| homes.members(topic));
     let seats = &core.topics.seats;
     seats.check(|user| homes.members(Topic::User(user)));
+}
+
+/// Who has nothing to build on is a member that is sent deltas, and a base is there for some.
+fn check_deltas(core: &Core) {
+    let topics = &core.topics;
+    for (subscribers, who) in topics.baseless.iter() {
+        let subscribers = topics.local.subscribers_ref(subscribers);
+        assert!(subscribers.encoding.has_deltas());
+        assert!(subscribers.all().any(|member| member == who), "a stranger");
+    }
+    let homes = &topics.homes;
+    topics
+        .bases
+        .check(|room| homes.has_deltas(Topic::Room(room)));
 }
 
 /// A batch keeps its subscribers as long as something of it is under way.

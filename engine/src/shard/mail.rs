@@ -304,6 +304,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 );
                 again.map(Delivery::Message)
             }
+            (_, Delivery::Next(next)) => {
+                let (slots, now) = (&mut connections.slots, connections.now);
+                let again = topics.collect_next(slots, mail, recipients, next, now);
+                again.map(Delivery::Next)
+            }
             (
                 Some(recipients),
                 delivery @ (Delivery::Joined(_) | Delivery::CaughtUp(_) | Delivery::Left { .. }),
@@ -367,7 +372,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let slots = &mut core.connections.slots;
         match delivery {
             // Those are collected.
-            Delivery::Message(_) => {}
+            Delivery::Message(_) | Delivery::Next(_) => {}
             Delivery::Posted { who, outcome } => self.posted(who, outcome),
             Delivery::Unencodable {
                 encoding,

@@ -45,14 +45,8 @@ impl Topics {
         if slots.phase(ticket) != Phase::Open {
             return Ok(());
         }
-        let encoding = slots.encoding(ticket.slot);
-        let known = self.local.find(encoding, Topic::Room(room));
-        let memberships = slots.memberships(ticket.slot);
-        let known = known.and_then(|subscribers| memberships.find(subscribers));
-        let Some(membership) = known.filter(|membership| membership.is_wanted()) else {
-            return Err(RoomError::NotJoined);
-        };
-        let subscribers = membership.subscribers;
+        let wanted = self.wanted(slots, ticket, Topic::Room(room));
+        let subscribers = wanted.ok_or(RoomError::NotJoined)?;
         let mut acknowledged = 0;
         self.with_acks(mail, subscribers, |acks, done| {
             acknowledged = acks.acknowledge(ticket, offset, done);

@@ -103,5 +103,8 @@ impl Topics {
         }
         let Topics { homes, logs, .. } = self;
         homes.order_leave(logs, outlet.events, outlet.now, topic, encoding, who);
+        if encoding.has_deltas() && !homes.has_deltas(topic.topic()) {
+            self.bases.remove(topic.name());
+        }
     }
 }

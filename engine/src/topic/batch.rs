@@ -4,9 +4,11 @@
 
 use crate::message::delivery::Parcel;
 use crate::query::gather::{Outcome, Part, QueryKey};
+use crate::topic::delta::baseless::BaselessMembers;
 use crate::topic::log::options::SlowReader;
 use crate::topic::log::range::ReadMode;
 use crate::topic::member_list::MemberList;
+use crate::topic::skips::{Layout, Skip, Skips, Split};
 use crate::topic::tally::Tally;
 use crate::types::account::Account;
 use crate::types::encoding::EncodingId;
@@ -28,6 +30,7 @@ pub(crate) struct Batch {
     deflated: Option<BytesMut>,
     frames: u32,
     skips: Skips,
+    split: Option<Box<Split>>,
     /// The place in the topic's log of the first frame that has one; 0: none has.
     first_offset: u64,
 }
@@ -44,15 +47,6 @@ pub(crate) enum Turn {
     Next,
 }
 
-/// One member is not sent one frame of a batch: it published it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Skip {
-    who: Ticket,
-    plain: Range<usize>,
-    /// In the layout with compressed frames, if there is one.
-    deflated: Range<usize>,
-}
-
 /// Whom a batch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Recipients {
@@ -60,35 +54,6 @@ pub(crate) enum Recipients {
     Topic(u32),
     /// All connections of an encoding.
     Everyone(EncodingId),
-}
-
-/// A layout of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
-    Plain,
-    Deflated,
-}
-
-/// A batch's skips, in order. The first costs no allocation: most batches are one frame, and its
-/// publisher does not get it.
-#[derive(Debug, Default)]
-struct Skips {
-    first: Option<Skip>,
-    others: Vec<Skip>,
-}
-
-impl Skips {
-    fn push(&mut self, skip: Skip) {
-        match self.first {
-            None => self.first = Some(skip),
-            Some(_) => self.others.push(skip),
-        }
-    }
-
-    fn of(&self, who: Ticket) -> impl Iterator<Item = &Skip> {
-        let all = self.first.iter().chain(&self.others);
-        all.filter(move |skip| skip.who == who)
-    }
 }
 
 impl Batch {
@@ -128,17 +93,41 @@ impl Batch {
     /// Appends one frame, which `except` is not to get.
     pub(crate) fn push(&mut self, frame: &Frame, except: Option<Ticket>) {
         let start = self.bytes();
-        if self.frames == 0 {
-            self.first = Some(frame.clone());
-        } else {
-            if let Some(first) = self.first.take() {
-                let bytes = first.bytes().len() + frame.bytes().len();
-                self.plain.reserve(2 * bytes);
-                self.append(&first);
-            }
-            self.append(frame);
-        }
+        self.add(frame);
         self.frames += 1;
+        self.skip(except, start);
+    }
+
+    /// Appends one publication as a whole, for those members, and as a delta, for the others;
+    /// `except` gets neither. Once in a batch.
+    pub(crate) fn push_split(
+        &mut self,
+        whole: &Frame,
+        delta: &Frame,
+        baseless: BaselessMembers,
+        except: Option<Ticket>,
+    ) {
+        debug_assert!(self.split.is_none());
+        let start = self.bytes();
+        self.add(whole);
+        let middle = self.bytes();
+        self.frames += 1;
+        self.add(delta);
+        let end = self.bytes();
+        self.split = Some(Box::new(Split {
+            baseless,
+            whole: (start.0..middle.0, start.1..middle.1),
+            delta: (middle.0..end.0, middle.1..end.1),
+        }));
+        self.skip(except, start);
+    }
+
+    /// Whether it has a publication that is not the same for all members.
+    pub(crate) fn is_split(&self) -> bool {
+        self.split.is_some()
+    }
+
+    fn skip(&mut self, except: Option<Ticket>, start: (usize, usize)) {
         if let Some(who) = except {
             let end = self.bytes();
             self.skips.push(Skip {
@@ -147,6 +136,19 @@ impl Batch {
                 deflated: start.1..end.1,
             });
         }
+    }
+
+    fn add(&mut self, frame: &Frame) {
+        if self.frames == 0 {
+            self.first = Some(frame.clone());
+            return;
+        }
+        if let Some(first) = self.first.take() {
+            let bytes = first.bytes().len() + frame.bytes().len();
+            self.plain.reserve(2 * bytes);
+            self.append(&first);
+        }
+        self.append(frame);
     }
 
     fn append(&mut self, frame: &Frame) {
@@ -171,13 +173,16 @@ impl Batch {
             Some(first) => first.into_layouts(),
             None => (self.plain.freeze(), self.deflated.map(BytesMut::freeze)),
         };
+        let is_same = self.skips.first.is_none() && self.split.is_none();
         FanOut {
+            is_for_all: is_same && deflated.is_none(),
             recipients,
             plain,
             is_tracked: false,
             deflated,
             frames: self.frames,
             skips: self.skips,
+            split: self.split,
             events: Vec::new(),
             members,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
@@ -197,8 +202,11 @@ pub(crate) struct FanOut {
     pub(crate) is_tracked: bool,
     /// With compressed frames among them; `None`: there is none.
     pub(crate) deflated: Option<Bytes>,
+    /// That a member is sent, but for those that it is left out of.
     pub(crate) frames: u32,
+    is_for_all: bool,
     skips: Skips,
+    split: Option<Box<Split>>,
     /// As events, for each kind of stream once one was served: few rooms have any.
     events: Vec<(StreamKind, Bytes)>,
     pub(crate) members: MemberList,
@@ -221,35 +229,67 @@ impl FanOut {
     /// Whether every member gets all of it, in one layout.
     #[inline]
     pub(crate) fn is_for_all(&self) -> bool {
-        self.skips.first.is_none() && self.deflated.is_none()
+        self.is_for_all
     }
 
     /// Which spans of a layout a member gets: nearly always all of it.
     pub(crate) fn spans(&self, who: Ticket, layout: Layout, mut give: impl FnMut(usize, usize)) {
+        if let Some(split) = &self.split {
+            return self.spans_split(split, who, layout, give);
+        }
         let mut start = 0;
         for skip in self.skips.of(who) {
-            let skipped = match layout {
-                Layout::Plain => &skip.plain,
-                Layout::Deflated => &skip.deflated,
-            };
+            let skipped = skip.in_layout(layout);
             if start < skipped.start {
                 give(start, skipped.start);
             }
             start = skipped.end;
         }
-        let end = match (layout, &self.deflated) {
-            (Layout::Deflated, Some(deflated)) => deflated.len(),
-            (Layout::Plain | Layout::Deflated, _) => self.plain.len(),
-        };
+        let end = self.bytes_of(layout);
         if start < end {
             give(start, end);
+        }
+    }
+
+    /// The same where a publication stands twice.
+    #[cold]
+    fn spans_split(
+        &self,
+        split: &Split,
+        who: Ticket,
+        layout: Layout,
+        mut give: impl FnMut(usize, usize),
+    ) {
+        let split = split.skipped(who, layout);
+        let skips = self.skips.of(who).map(|skip| skip.in_layout(layout));
+        let mut skips: Vec<&Range<usize>> = skips.collect();
+        let at = skips.partition_point(|skipped| skipped.start <= split.start);
+        skips.insert(at, split);
+        let mut start = 0;
+        for skipped in skips {
+            if start < skipped.start {
+                give(start, skipped.start);
+            }
+            // Who is left out of the publication is left out of both.
+            start = start.max(skipped.end);
+        }
+        let end = self.bytes_of(layout);
+        if start < end {
+            give(start, end);
+        }
+    }
+
+    fn bytes_of(&self, layout: Layout) -> usize {
+        match (layout, &self.deflated) {
+            (Layout::Deflated, Some(deflated)) => deflated.len(),
+            (Layout::Plain | Layout::Deflated, _) => self.plain.len(),
         }
     }
 
     /// What a member that is an event stream gets: the same bytes for all of a form and a framing,
     /// made for the first, but for who is left a frame out. They stand on the account.
     pub(crate) fn events(&mut self, who: Ticket, kind: StreamKind, held: &Account) -> Bytes {
-        if self.skipped(who) == 0 {
+        if self.skipped(who) == 0 && self.split.is_none() {
             let made = self.events.iter().find(|(other, _)| *other == kind);
             if let Some((_, events)) = made {
                 return events.clone();
@@ -461,6 +501,71 @@ mod tests {
         let served = std::iter::from_fn(|| fan_out.members.next(&member_lists));
         assert_eq!(served.collect::<Vec<_>>(), [1, 2, 3].map(ticket));
         assert!(fan_out.is_done());
+    }
+
+    /// Who has nothing to build on is sent all of the publication, and the others the delta; its
+    /// publisher neither. Whatever of it is compressed.
+    #[test]
+    fn one_publication_stands_in_it_twice() {
+        let deflated = |payload: &str, short: &[u8]| {
+            let short = frame(payload).with_deflated(OpCode::Text, short);
+            (payload.to_owned(), short)
+        };
+        let kept = |payload: &str| (payload.to_owned(), frame(payload));
+        for (before, whole, delta, behind) in [
+            (None, kept("whole"), kept("delta"), kept("next")),
+            (Some("first"), kept("whole"), kept("delta"), kept("next")),
+            (None, deflated("whole", b"w"), kept("delta"), kept("next")),
+            (
+                Some("first"),
+                kept("whole"),
+                deflated("delta", b"d"),
+                kept("next"),
+            ),
+            (
+                None,
+                deflated("whole", b"w"),
+                deflated("delta", b"d"),
+                kept("next"),
+            ),
+            (None, kept("whole"), kept("delta"), deflated("next", b"n")),
+        ] {
+            let mut batch = Batch::default();
+            if let Some(before) = before {
+                batch.push(&frame(before), Some(ticket(2)));
+            }
+            assert!(!batch.is_split());
+            let baseless = [1, 3].map(ticket).into_iter().collect();
+            batch.push_split(&whole.1, &delta.1, baseless, Some(ticket(3)));
+            assert!(batch.is_split());
+            batch.push(&behind.1, None);
+            let members = MemberLists::default().gather([1, 2, 3, 4].map(ticket));
+            let fan_out = batch.close(Recipients::Topic(0), members, None);
+            assert!(!fan_out.is_for_all());
+            assert_eq!(fan_out.frames, 2 + u32::from(before.is_some()));
+            let before = before.map(|before| (before.to_owned(), frame(before)));
+            for (who, next) in [
+                (1, Some(&whole)),
+                (2, Some(&delta)),
+                (3, None),
+                (4, Some(&delta)),
+            ] {
+                let before = before.as_ref().filter(|_| who != 2);
+                let expected = [before, next, Some(&behind)];
+                let skipped = usize::try_from(fan_out.skipped(ticket(who))).unwrap();
+                let missing = expected.iter().filter(|frame| frame.is_none()).count();
+                assert!(skipped <= missing && fan_out.frames as usize - skipped <= 3);
+                let frames = || expected.into_iter().flatten();
+                let plain: Vec<u8> = frames().flat_map(|(text, _)| plain(text)).collect();
+                assert_eq!(received(&fan_out, ticket(who), Layout::Plain), plain);
+                if fan_out.deflated.is_some() {
+                    let short = frames()
+                        .flat_map(|(_, frame)| frame.deflated().unwrap_or(frame.bytes()).to_vec());
+                    let short: Vec<u8> = short.collect();
+                    assert_eq!(received(&fan_out, ticket(who), Layout::Deflated), short);
+                }
+            }
+        }
     }
 
     #[test]

@@ -114,9 +114,13 @@ impl Topics {
         let membership = *memberships.find(subscribers).expect("it is a member");
         debug_assert!(matches!(membership.place(), MemberPlace::Behind(_)));
         self.remove_member(slots, membership);
-        let members = &mut self.local.subscribers(subscribers).members;
-        let place = MemberPlace::Member(members.len());
-        members.push(who);
+        let local = self.local.subscribers(subscribers);
+        let place = MemberPlace::Member(local.members.len());
+        local.members.push(who);
+        // What it has read may be nothing.
+        if local.encoding.has_deltas() {
+            self.baseless.insert(subscribers, who);
+        }
         set_place(slots, who, subscribers, place);
     }
 
@@ -207,7 +211,7 @@ impl Topics {
         let topic = self.local.key(subscribers).clone();
         let reader = Reader {
             who: mail.address(who),
-            encoding: slots.encoding(who.slot),
+            encoding: self.local.subscribers_ref(subscribers).encoding,
             next,
             reading,
         };

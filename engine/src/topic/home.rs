@@ -167,6 +167,12 @@ impl Homes {
         self.find(topic).map_or(&[], |home| &home.interest)
     }
 
+    /// Whether members of a topic are sent deltas.
+    pub(crate) fn has_deltas(&self, topic: Topic<'_>) -> bool {
+        let last = self.interest(topic).last();
+        last.is_some_and(|pair| pair.encoding.has_deltas())
+    }
+
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.topics.iter().all(HashMap::is_empty) && self.refusals.is_empty()

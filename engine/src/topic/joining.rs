@@ -12,7 +12,7 @@ use crate::topic::log::options::LogClass;
 use crate::topic::topics::Topics;
 use crate::types::answer::{Answer, Tag};
 use crate::types::encoding::EncodingId;
-use crate::types::history::{JoinAcks, Since};
+use crate::types::history::{JoinAcks, JoinDeltas, Since};
 use crate::types::presence::{JoinPresence, OwnedData};
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Ticket;
@@ -57,6 +57,8 @@ pub struct JoinOptions {
     pub presence: Option<JoinPresence>,
     /// Whether the connection acknowledges what it is sent.
     pub acks: JoinAcks,
+    /// Whether it is sent deltas. A member stays what it is.
+    pub deltas: JoinDeltas,
 }
 
 impl Default for JoinOptions {
@@ -67,6 +69,7 @@ impl Default for JoinOptions {
             since: None,
             presence: None,
             acks: JoinAcks::Never,
+            deltas: JoinDeltas::Never,
         }
     }
 }
@@ -192,6 +195,26 @@ impl Topics {
         Some(self.local.key(self.identity(slots, ticket)?).name().clone())
     }
 
+    /// The subscribers of a topic among which a connection is, or asked to be.
+    pub(super) fn wanted(
+        &self,
+        slots: &mut Slots,
+        ticket: Ticket,
+        topic: Topic<'_>,
+    ) -> Option<u32> {
+        let encoding = slots.encoding(ticket.slot);
+        let memberships = slots.memberships(ticket.slot);
+        let mut is_wanted = |subscribers: &u32| {
+            let membership = memberships.find(*subscribers);
+            membership.is_some_and(|membership| membership.is_wanted())
+        };
+        let plain = self.local.find(encoding, topic).filter(&mut is_wanted);
+        plain.or_else(|| {
+            let deltas = self.local.find(encoding.with_deltas(), topic);
+            deltas.filter(is_wanted)
+        })
+    }
+
     fn join_topic(
         &mut self,
         slots: &mut Slots,
@@ -199,14 +222,17 @@ impl Topics {
         ticket: Ticket,
         request: JoinRequest<'_>,
     ) -> Result<(), RoomError> {
-        let encoding = slots.encoding(ticket.slot);
-        let known = self.local.find(encoding, request.topic);
+        let asked = match request.options.deltas {
+            JoinDeltas::Never => slots.encoding(ticket.slot),
+            JoinDeltas::Wanted => slots.encoding(ticket.slot).with_deltas(),
+        };
+        let wanted = self.wanted(slots, ticket, request.topic);
         let memberships = slots.memberships(ticket.slot);
-        let known = known.and_then(|subscribers| memberships.find(subscribers));
-        let counted = known
-            .as_ref()
-            .is_none_or(|membership| !membership.is_wanted());
-        let known = known.map(|membership| membership.subscribers);
+        let known = wanted.or_else(|| {
+            let left = self.local.find(asked, request.topic);
+            left.filter(|left| memberships.find(*left).is_some())
+        });
+        let counted = wanted.is_none();
         let subscribers = match known {
             Some(subscribers) => {
                 let asked = memberships.ask(subscribers, Wish::In);
@@ -224,12 +250,13 @@ impl Topics {
                         return Err(RoomError::Busy);
                     }
                 }
-                let subscribers = self.local.refer(encoding, request.topic);
+                let subscribers = self.local.refer(asked, request.topic);
                 memberships.insert(Membership::asked(subscribers, request.topic.kind()));
                 subscribers
             }
         };
         let topic = self.local.key(subscribers).clone();
+        let encoding = self.local.subscribers_ref(subscribers).encoding;
         let home = mail.home(Some(topic.topic()));
         let presence = request.options.presence.map(|presence| {
             let user = self.user(slots, ticket);
@@ -259,17 +286,12 @@ impl Topics {
         topic: Topic<'_>,
         tag: Option<Tag>,
     ) -> Result<(), RoomError> {
-        let encoding = slots.encoding(ticket.slot);
-        let known = self.local.find(encoding, topic);
-        let memberships = slots.memberships(ticket.slot);
-        let known = known.and_then(|subscribers| memberships.find(subscribers));
-        let Some(membership) = known.filter(|membership| membership.is_wanted()) else {
-            return Err(RoomError::NotJoined);
-        };
-        let subscribers = membership.subscribers;
-        let asked = memberships.ask(subscribers, Wish::Out);
+        let wanted = self.wanted(slots, ticket, topic);
+        let subscribers = wanted.ok_or(RoomError::NotJoined)?;
+        let asked = slots.memberships(ticket.slot).ask(subscribers, Wish::Out);
         asked.ok_or(RoomError::Busy)?;
         let topic = self.local.key(subscribers).clone();
+        let encoding = self.local.subscribers_ref(subscribers).encoding;
         let home = mail.home(Some(topic.topic()));
         let leave = ShardRequest::Leave {
             topic,
@@ -301,6 +323,9 @@ impl Topics {
             let list = &mut self.local.subscribers(subscribers).members;
             membership.set_place(MemberPlace::Member(list.len()));
             list.push(who);
+            if encoding.has_deltas() {
+                self.baseless.insert(subscribers, who);
+            }
         }
         let log = log.map(|log| self.joined_log(slots, who, subscribers, becomes_member, *log));
         let room = topic.name().clone();

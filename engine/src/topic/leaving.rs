@@ -8,6 +8,7 @@ use crate::message::request::ShardRequest;
 use crate::topic::key::{TopicKey, TopicKind};
 use crate::topic::topics::Topics;
 use crate::types::close_reason::CloseReason;
+use crate::types::encoding::EncodingId;
 use crate::types::ticket::Ticket;
 use std::sync::Arc;
 
@@ -23,15 +24,16 @@ impl Topics {
     ) -> Vec<Arc<str>> {
         let memberships = slots.take_memberships(ticket.slot);
         let mut left = Vec::new();
-        let mut topics_by_home: Vec<(u16, Vec<TopicKey>)> = Vec::new();
+        let mut topics_by_home: Vec<((u16, EncodingId), Vec<TopicKey>)> = Vec::new();
         for membership in memberships.iter() {
             if membership.is_wanted() {
                 let key = self.local.key(membership.subscribers).clone();
-                let home = mail.home(Some(key.topic()));
+                let encoding = self.local.subscribers_ref(membership.subscribers).encoding;
+                let home = (mail.home(Some(key.topic())), encoding);
                 if membership.kind == TopicKind::Room {
                     left.push(key.name().clone());
                 }
-                match topics_by_home.iter_mut().find(|(shard, _)| *shard == home) {
+                match topics_by_home.iter_mut().find(|(other, _)| *other == home) {
                     Some((_, topics)) => topics.push(key),
                     None => topics_by_home.push((home, vec![key])),
                 }
@@ -41,8 +43,8 @@ impl Topics {
             self.remove_member(slots, *membership);
             self.local.release(membership.subscribers);
         }
-        let (who, encoding) = (mail.address(ticket), slots.encoding(ticket.slot));
-        for (home, topics) in topics_by_home {
+        let who = mail.address(ticket);
+        for ((home, encoding), topics) in topics_by_home {
             mail.request(
                 home,
                 ShardRequest::LeaveAll {
@@ -69,6 +71,7 @@ impl Topics {
             (MemberPlace::Behind(index), Some(log)) => (&mut log.behind, index),
             (MemberPlace::Behind(_), None) => unreachable!("only who reads a log is behind"),
         };
+        let who = members[index];
         members.swap_remove(index);
         // What a crowd needed goes as it leaves; each member is moved at most once for every time
         // that as many left.
@@ -79,5 +82,6 @@ impl Topics {
             let moved = moved.expect("a member has a membership");
             moved.set_place(membership.place());
         }
+        self.baseless.remove(membership.subscribers, who);
     }
 }

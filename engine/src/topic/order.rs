@@ -3,7 +3,7 @@
 
 use crate::driver::boundary::Millis;
 use crate::events::{Event, EventKind, EventSink};
-use crate::message::delivery::{Delivery, Joined, JoinedAt, Parcel};
+use crate::message::delivery::{Delivery, Joined, JoinedAt, NextParcel, Parcel};
 use crate::message::lane::Mailbox;
 use crate::message::request::{Join, PublishRequest, ShownMember};
 use crate::query::gather::{Outcome, Part, QueryKey};
@@ -236,6 +236,15 @@ fn emit_join(events: &mut EventSink, topic: &TopicKey, member: Address, members:
     });
 }
 
+/// What members of one encoding are sent of a publish.
+#[derive(Clone, Copy)]
+pub(crate) enum Sent<'f> {
+    /// This, whatever came before it.
+    Alone(&'f Frame),
+    /// All of it, or what it changes of the one before it, if there is something shorter to say.
+    Next(&'f Frame, Option<&'f Frame>),
+}
+
 /// One parcel for each of these, a shard and an encoding with what it is sent. A report hears from
 /// each, and from here what is known already: members whose encoding has no frame of it, and
 /// whether it waits for members to come.
@@ -244,7 +253,7 @@ pub(crate) fn send_out<'a>(
     publish: &PublishRequest,
     position: Option<Position>,
     known: Report,
-    to: impl Iterator<Item = (u16, EncodingId, &'a Frame)> + Clone,
+    to: impl Iterator<Item = (u16, EncodingId, Sent<'a>)> + Clone,
 ) {
     let mut parcels = to.clone().count() as u16;
     let more = parcels == 0 || known != Report::default();
@@ -262,9 +271,10 @@ pub(crate) fn deliver_all<'a>(
     publish: &PublishRequest,
     position: Option<Position>,
     parcels: u16,
-    to: impl Iterator<Item = (u16, EncodingId, &'a Frame)>,
+    to: impl Iterator<Item = (u16, EncodingId, Sent<'a>)>,
 ) {
-    for (shard, encoding, frame) in to {
+    for (shard, encoding, sent) in to {
+        let (Sent::Alone(frame) | Sent::Next(frame, _)) = sent;
         let parcel = Parcel {
             topic: publish.topic.clone(),
             encoding,
@@ -274,7 +284,14 @@ pub(crate) fn deliver_all<'a>(
             report: publish.report,
             parcels,
         };
-        mail.deliver(shard, Delivery::Message(parcel));
+        let delivery = match sent {
+            Sent::Alone(_) => Delivery::Message(parcel),
+            Sent::Next(_, delta) => {
+                let delta = delta.cloned();
+                Delivery::Next(Box::new(NextParcel { parcel, delta }))
+            }
+        };
+        mail.deliver(shard, delivery);
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod elsewhere;
 
+use crate::topic::data::{Data, DataEncoding};
 use crate::topic::keep::Keep;
 use crate::topic::key::Topic;
 use crate::topic::place::Place;
@@ -65,29 +66,6 @@ pub enum PublicationKind<'a> {
     },
 }
 
-/// The data of a publication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Data<'a> {
-    /// UTF-8 text.
-    Text(&'a str),
-    /// Binary.
-    Binary(&'a [u8]),
-}
-
-impl<'a> Data<'a> {
-    /// Its bytes.
-    pub fn bytes(self) -> &'a [u8] {
-        match self {
-            Data::Text(text) => text.as_bytes(),
-            Data::Binary(bytes) => bytes,
-        }
-    }
-}
-
-/// How the data of a publication is written: an index that only the application gives a meaning to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct DataEncoding(pub u8);
-
 /// The place of a publication in the order of its topic, where the topic keeps history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -100,6 +78,14 @@ pub struct Position {
 /// Encodes a publication: [`crate::Application::encode`].
 pub(crate) type Encode =
     for<'a> fn(EncodingId, &Publication<'a>, Option<Position>) -> Option<Frame>;
+
+/// Encodes a publication for members that are sent deltas: [`crate::Application::encode_delta`].
+pub(crate) type EncodeDelta = for<'a, 'b> fn(
+    EncodingId,
+    Option<&Publication<'a>>,
+    &Publication<'b>,
+    Option<Position>,
+) -> Option<Frame>;
 
 /// What is published or sent. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -310,6 +296,25 @@ impl Content {
         }
     }
 
+    /// The publication alone, whatever its topic's log is to do with it.
+    pub(crate) fn as_published(&self) -> &Content {
+        self.kept().map_or(self, |(_, content)| content)
+    }
+
+    /// Whether the next publication of its topic builds on it: it is data, and no news of members.
+    pub(crate) fn is_base(&self) -> bool {
+        match &self.as_published().0 {
+            Inner::Message { .. } => true,
+            Inner::Data(stored) => match stored.kind {
+                StoredKind::Message { .. }
+                | StoredKind::Elsewhere { .. }
+                | StoredKind::Event { .. } => true,
+                StoredKind::Presence { .. } | StoredKind::Members { .. } => false,
+            },
+            Inner::Frame { .. } | Inner::Kept(_) => false,
+        }
+    }
+
     /// The same publication, held by the first of these frames that has its data in it. `None`:
     /// none has, or it is a frame already.
     pub(crate) fn with_delivered<'f>(
@@ -494,7 +499,6 @@ impl Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shardcast_protocol::frame::Kind;
 
     const OTHER: EncodingId = EncodingId::new(1);
     const THIRD: EncodingId = EncodingId::new(3);

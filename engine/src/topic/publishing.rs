@@ -2,12 +2,14 @@
 //! encoding that is present, and goes to the shards with members. Called for the requests that this
 //! shard orders.
 
+use crate::egress::encoder::{Encoder, Frames};
 use crate::message::delivery::Delivery;
 use crate::message::request::PublishRequest;
 use crate::query::gather::QueryKey;
+use crate::topic::delta::bases::Bases;
 use crate::topic::home::Interest;
 use crate::topic::key::Topic;
-use crate::topic::order::{deliver_all, enqueue_report, send_out};
+use crate::topic::order::{Sent, deliver_all, enqueue_report, send_out};
 use crate::topic::outlet::Outlet;
 use crate::topic::publication::Position;
 use crate::topic::target::Wants;
@@ -45,7 +47,7 @@ impl Topics {
     /// `known` is what a report has to say whatever the members say; `deliver` is called with what
     /// those of each encoding are sent.
     pub(super) fn order_in_topic(
-        &self,
+        &mut self,
         outlet: &mut Outlet<'_>,
         publish: &PublishRequest,
         topic: Topic<'_>,
@@ -61,37 +63,111 @@ impl Topics {
         } = outlet;
         events.published(publish.topic.as_ref(), &publish.content, position);
         let interest = self.homes.interest(topic);
-        let topic = Some(topic);
         let count = |pairs: &[Interest]| pairs.iter().map(|pair| pair.members).sum::<u32>();
         // Ordered by encoding: if the first and the last are of one, all are.
         let ends = interest.first().zip(interest.last());
-        if let Some((first, _)) = ends.filter(|(first, last)| first.encoding == last.encoding) {
+        let of_one = ends.filter(|(first, last)| first.encoding == last.encoding);
+        if let Some((first, _)) = of_one.filter(|(first, _)| !first.encoding.has_deltas()) {
             let encoding = first.encoding;
-            let Some(frame) = encoder.share(&publish.content, encoding, topic, position) else {
+            let frame = encoder.share(&publish.content, encoding, Some(topic), position);
+            let Some(frame) = frame else {
                 let nobody = std::iter::empty();
                 known.dropped += count(interest);
                 return send_out(mail, publish, position, known, nobody);
             };
             deliver(encoding, &frame);
-            let to = interest.iter().map(|pair| (pair.shard, encoding, &frame));
+            let frame = Sent::Alone(&frame);
+            let to = interest.iter().map(|pair| (pair.shard, encoding, frame));
             return send_out(mail, publish, position, known, to);
         }
-        let present: EncodingSet = interest.iter().map(|pair| pair.encoding).collect();
-        let frames = encoder.share_all(publish, present, topic, position);
+        let alone = interest.partition_point(|pair| !pair.encoding.has_deltas());
+        let (alone, with_deltas) = interest.split_at(alone);
+        let present: EncodingSet = alone.iter().map(|pair| pair.encoding).collect();
+        let frames = encoder.share_all(publish, present, Some(topic), position);
         for encoding in present.iter() {
             if let Some(frame) = &frames[encoding.index()] {
                 deliver(encoding, frame);
             }
         }
-        let said = |pair: &&Interest| frames[pair.encoding.index()].is_some();
-        let unencodable = interest.iter().filter(|pair| !said(pair));
+        let next = match with_deltas {
+            [] => NextFrames::default(),
+            _ => next_frames(
+                encoder,
+                &mut self.bases,
+                publish,
+                topic,
+                position,
+                with_deltas,
+            ),
+        };
+        let sent = |pair: &Interest| match pair.encoding.has_deltas() {
+            false => frames[pair.encoding.index()].as_ref().map(Sent::Alone),
+            true => next.sent(pair.encoding),
+        };
+        let unencodable = interest.iter().filter(|pair| sent(pair).is_none());
         known.dropped += unencodable.map(|pair| pair.members).sum::<u32>();
-        let to = interest.iter().filter_map(|pair| {
-            let frame = frames[pair.encoding.index()].as_ref()?;
-            Some((pair.shard, pair.encoding, frame))
-        });
+        let to = interest
+            .iter()
+            .filter_map(|pair| Some((pair.shard, pair.encoding, sent(pair)?)));
         send_out(mail, publish, position, known, to);
     }
+}
+
+/// What members that are sent deltas are sent of a publish, by the encoding of their connections.
+#[derive(Default)]
+struct NextFrames {
+    whole: Frames,
+    delta: Frames,
+    /// Whether the next publication builds on it.
+    is_base: bool,
+}
+
+impl NextFrames {
+    fn sent(&self, encoding: EncodingId) -> Option<Sent<'_>> {
+        let index = encoding.of_connections().index();
+        let whole = self.whole[index].as_ref()?;
+        Some(match self.is_base {
+            true => Sent::Next(whole, self.delta[index].as_ref()),
+            false => Sent::Alone(whole),
+        })
+    }
+}
+
+/// The frames for those pairs; what they build the next ones on changes with it.
+#[cold]
+fn next_frames(
+    encoder: &mut Encoder<'_>,
+    bases: &mut Bases,
+    publish: &PublishRequest,
+    topic: Topic<'_>,
+    position: Option<Position>,
+    pairs: &[Interest],
+) -> NextFrames {
+    let content = &publish.content;
+    let is_base = content.is_base() && matches!(topic, Topic::Room(_));
+    let mut frames = NextFrames {
+        is_base,
+        ..NextFrames::default()
+    };
+    let base = is_base.then(|| bases.get(topic.name())).flatten();
+    let (mut said, mut unsaid) = (false, false);
+    for same in pairs.chunk_by(|pair, next| pair.encoding == next.encoding) {
+        let encoding = same[0].encoding;
+        let index = encoding.of_connections().index();
+        let whole = encoder.share(content, encoding, Some(topic), position);
+        (said, unsaid) = (said || whole.is_some(), unsaid || whole.is_none());
+        if let (Some(_), Some(base)) = (&whole, base) {
+            frames.delta[index] = encoder.share_delta(base, content, encoding, topic, position);
+        }
+        frames.whole[index] = whole;
+    }
+    // What only some of them were sent is what none of them builds on.
+    match (said && is_base, unsaid, publish.topic.as_ref()) {
+        (true, false, Some(key)) => bases.set(key.name(), content.as_published()),
+        (true, _, _) => bases.remove(topic.name()),
+        (false, _, _) => {}
+    }
+    frames
 }
 
 /// Every shard is sent to, for each encoding that the process has connections of: whoever opens
@@ -112,7 +188,7 @@ fn order_for_everyone(outlet: &mut Outlet<'_>, publish: &PublishRequest) {
         .flat_map(|encoding| (0..shards).map(move |shard| (shard, encoding)));
     let to = pairs.clone().filter_map(|(shard, encoding)| {
         let frame = frames[encoding.index()].as_ref()?;
-        Some((shard, encoding, frame))
+        Some((shard, encoding, Sent::Alone(frame)))
     });
     let mut parcels = to.clone().count() as u16;
     if let Some(key) = publish.report {

@@ -148,8 +148,9 @@ impl Relayed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topic::data::{Data, DataEncoding};
     use crate::topic::key::Topic;
-    use crate::topic::publication::{Data, DataEncoding, PublicationKind};
+    use crate::topic::publication::PublicationKind;
 
     fn publication(text: &str) -> Publication<'_> {
         Publication {

@@ -155,6 +155,11 @@ impl LocalTopics {
         &mut self.batches[subscribers.batch as usize]
     }
 
+    /// What this tick has collected for the subscribers, if anything was.
+    pub(crate) fn collected(&self, index: u32) -> Option<&Batch> {
+        self.batches.get(self.at(index).batch as usize)
+    }
+
     /// Takes it away, if anything was collected.
     pub(crate) fn take_batch(&mut self, index: u32) -> Option<Batch> {
         let batch = &mut self.subscribers(index).batch;

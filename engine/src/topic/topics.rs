@@ -16,6 +16,8 @@ use crate::topic::batch::{Batch, FanOuts, Recipients, Turn};
 use crate::topic::congestion::Congestion;
 use crate::topic::cursor::Cursors;
 use crate::topic::delayed::Delayed;
+use crate::topic::delta::baseless::Baseless;
+use crate::topic::delta::bases::Bases;
 use crate::topic::greed::Greed;
 use crate::topic::home::Homes;
 use crate::topic::key::{Topic, TopicKey, USER_BYTES_MAX};
@@ -89,6 +91,10 @@ pub(crate) struct Topics {
     pub(crate) ack_times: AckTimes,
     /// Of the topics that this shard is home to.
     pub(crate) presences: Presences,
+    /// Of the rooms that this shard is home to.
+    pub(crate) bases: Bases,
+    /// Of this shard's members.
+    pub(crate) baseless: Baseless,
     pub(crate) counters: Arc<ShardCounters>,
 }
 
@@ -125,6 +131,8 @@ impl Topics {
             cursors: Cursors::default(),
             ack_times: AckTimes::default(),
             presences,
+            bases: Bases::default(),
+            baseless: Baseless::default(),
             counters,
         }
     }
@@ -149,11 +157,11 @@ impl Topics {
         [logs, presences, acks].into_iter().flatten().min()
     }
 
-    /// Bytes that topics keep: logs, and what presence knows.
+    /// Bytes that topics keep: logs, what presence knows, and bases.
     pub(crate) fn held_bytes(&self) -> u64 {
         match self.keeps {
-            true => self.logs.bytes() + self.presences.bytes(),
-            false => 0,
+            true => self.logs.bytes() + self.presences.bytes() + self.bases.bytes(),
+            false => self.bases.bytes(),
         }
     }
 
@@ -193,6 +201,8 @@ impl Topics {
         self.logs.release_memory();
         self.cursors.release_memory();
         self.presences.release_memory();
+        self.bases.release_memory();
+        self.baseless.release_memory();
     }
 
     /// A name that a room may have.
@@ -263,6 +273,22 @@ impl Topics {
         parcel: Parcel,
         now: Millis,
     ) -> Option<Parcel> {
+        self.collect_as(slots, mailbox, recipients, parcel, now, |batch, parcel| {
+            batch.push(&parcel.frame, parcel.except);
+        })
+    }
+
+    /// `push` puts the publish into the batch.
+    #[inline]
+    pub(super) fn collect_as(
+        &mut self,
+        slots: &Slots,
+        mailbox: &mut Mailbox,
+        recipients: Option<Recipients>,
+        parcel: Parcel,
+        now: Millis,
+        push: impl FnOnce(&mut Batch, &Parcel),
+    ) -> Option<Parcel> {
         let Some(recipients) = recipients else {
             if let Some(key) = parcel.report {
                 enqueue_report(mailbox, key, parcel.parcels, Report::default());
@@ -276,7 +302,7 @@ impl Topics {
         let batch = self.batch(recipients);
         let was_empty = batch.is_empty();
         batch.reach(parcel.offset);
-        batch.push(&parcel.frame, parcel.except);
+        push(batch, &parcel);
         let full = batch.is_full();
         if parcel.offset > 0 && self.ack_times.is_used() {
             self.await_acks(recipients, parcel.offset, now);

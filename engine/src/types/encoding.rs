@@ -2,6 +2,9 @@
 //! gives a meaning to. A room may have members of all encodings; a publication is encoded once in
 //! each encoding that is present, by [`crate::Application::encode`].
 //!
+//! Every encoding has a second one for members that are sent deltas: it belongs to a membership,
+//! and no connection has it.
+//!
 //! Used by whoever keeps members or messages of several encodings apart.
 
 use std::sync::Arc;
@@ -36,17 +39,38 @@ impl EncodingId {
         self.0 as usize
     }
 
-    /// All that there may be.
+    /// Encodings that the members of one topic may have: those of connections, and each for deltas.
+    pub(crate) const OF_MEMBERS_MAX: usize = 2 * EncodingId::COUNT_MAX;
+    const DELTA: u8 = EncodingId::COUNT_MAX as u8;
+
+    /// The same encoding, of members that are sent deltas. It comes behind all that connections
+    /// have.
+    pub(crate) const fn with_deltas(self) -> EncodingId {
+        EncodingId(self.0 | EncodingId::DELTA)
+    }
+
+    /// Whether its members are sent deltas.
+    pub(crate) const fn has_deltas(self) -> bool {
+        self.0 & EncodingId::DELTA != 0
+    }
+
+    /// The encoding of the connections that have it.
+    pub(crate) const fn of_connections(self) -> EncodingId {
+        EncodingId(self.0 & !EncodingId::DELTA)
+    }
+
+    /// All that connections may have.
     pub(crate) fn all() -> impl Iterator<Item = EncodingId> + Clone {
         (0..EncodingId::COUNT_MAX as u8).map(EncodingId)
     }
 
     fn bit(self) -> u8 {
+        debug_assert!(!self.has_deltas());
         1 << self.0
     }
 }
 
-/// A set of encodings.
+/// A set of encodings of connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EncodingSet(u8);
 
@@ -106,6 +130,17 @@ impl EncodingsPresent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_encoding_has_one_for_deltas_behind_all_others() {
+        for encoding in EncodingId::all() {
+            let deltas = encoding.with_deltas();
+            assert!(deltas.has_deltas() && !encoding.has_deltas());
+            assert_eq!(deltas.of_connections(), encoding);
+            assert!(EncodingId::all().all(|other| other < deltas));
+            assert!(deltas.index() < EncodingId::OF_MEMBERS_MAX);
+        }
+    }
 
     #[test]
     fn an_encoding_is_present_while_somebody_has_it() {

@@ -9,6 +9,17 @@ use crate::types::frame::Frame;
 /// Encodes a publication for who was sent it before: [`crate::Application::encode_again`].
 pub(crate) type EncodeAgain = for<'a> fn(EncodingId, &Publication<'a>, Position) -> Option<Frame>;
 
+/// Whether a member is sent deltas: what a publication changes of the one before it
+/// ([`crate::Application::encode_delta`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JoinDeltas {
+    /// It is sent each publication as it is.
+    #[default]
+    Never,
+    /// It is, where that is shorter and it was sent the one before.
+    Wanted,
+}
+
 /// The place up to which somebody knows a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Since {

@@ -1,8 +1,8 @@
 //! Who is in a topic, in the words that applications and homes share: members, their public data,
 //! pages of them, and what becomes of one.
 
+use crate::topic::data::{Data, DataEncoding};
 use crate::topic::presence::options::PresenceClass;
-use crate::topic::publication::{Data, DataEncoding};
 use crate::types::ticket::Address;
 use std::sync::Arc;
 

@@ -6,9 +6,9 @@ use shardcast_engine::protocol::frame::{Kind, written};
 use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Accepted, Admission, Answer, Application, Content, Context, Continuity, Data, DataEncoding,
-    EncodingId, Frame, HistoryQuery, JoinAcks, JoinOptions, JoinPresence, LogClass, Loss, Message,
-    Missed, MissedReason, OwnedData, Position, PresenceClass, Publication, PublicationKind,
-    Publish, ReadOrder, Recovery, Repeat, Since, Tag, Target, Topic, TopicName,
+    EncodingId, Frame, HistoryQuery, JoinAcks, JoinDeltas, JoinOptions, JoinPresence, LogClass,
+    Loss, Message, Missed, MissedReason, OwnedData, Position, PresenceClass, Publication,
+    PublicationKind, Publish, ReadOrder, Recovery, Repeat, Since, Tag, Target, Topic, TopicName,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -67,6 +67,14 @@ pub(crate) fn acks_of(client: usize) -> JoinAcks {
     }
 }
 
+/// Every third client is sent deltas.
+pub(crate) fn deltas_of(client: usize) -> JoinDeltas {
+    match client % 3 {
+        1 => JoinDeltas::Wanted,
+        _ => JoinDeltas::Never,
+    }
+}
+
 impl Scripted {
     pub(crate) fn new(truth: Rc<RefCell<Truth>>) -> Scripted {
         Scripted { truth }
@@ -78,6 +86,7 @@ impl Scripted {
         let tag = session.tag(room);
         let options = JoinOptions {
             acks: acks_of(session.client),
+            deltas: deltas_of(session.client),
             log: Some(class_of(room)),
             since,
             presence: Some(JoinPresence {
@@ -329,6 +338,38 @@ impl Application for Scripted {
         let said = [b"again ", &frame.bytes()[payload]].concat();
         Some(Frame::new(Kind::Text, &said))
     }
+
+    fn encode_delta(
+        encoding: EncodingId,
+        base: Option<&Publication<'_>>,
+        publication: &Publication<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        let frame = encode(encoding, publication, position)?;
+        let Some(base) = base else {
+            return Some(frame);
+        };
+        assert_eq!(base.topic, publication.topic);
+        let message_id = id_of(publication);
+        let is_shorter = !(message_id.from + message_id.number).is_multiple_of(4);
+        let base = id_of(base);
+        let (_, payload) = written(frame.bytes());
+        let said = format!("delta {} {} ", base.from, base.number);
+        let said = [said.as_bytes(), &frame.bytes()[payload]].concat();
+        is_shorter.then(|| Frame::new(Kind::Text, &said))
+    }
+}
+
+/// Of a message.
+fn id_of(publication: &Publication<'_>) -> MessageId {
+    let Data::Text(text) = publication.data else {
+        panic!("text was published");
+    };
+    let mut words = Words::of(text);
+    MessageId {
+        from: words.number(),
+        number: words.number(),
+    }
 }
 
 /// `m ROOM EPOCH OFFSET FROM NUMBER CONFLATE PADDING`; the second encoding says it in capitals, and
@@ -362,11 +403,7 @@ fn encode(
             format!("w {user} {text}").as_bytes(),
         ));
     }
-    let mut words = Words::of(text);
-    let message_id = MessageId {
-        from: words.number(),
-        number: words.number(),
-    };
+    let message_id = id_of(publication);
     let room = publication.topic.map_or("-", |topic| match topic {
         Topic::Room(name) => name,
         Topic::User(_) => panic!("nobody has a name"),

@@ -1,12 +1,12 @@
 //! A client: joins, publishes, reads at its own pace, breaks off, and goes on from where it was.
 
-use crate::application::{Words, acks_of, room_number, user_number, user_of};
+use crate::application::{Words, acks_of, deltas_of, room_number, user_number, user_of};
 use crate::truth::{Ending, MessageId, Reader, Truth};
-use shardcast_engine::JoinAcks;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Line, Random, Read, SocketId, World};
 use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
 use shardcast_engine::protocol::reader::{self, Assembly, FrameEvent, ReadLimits, Role, Step};
+use shardcast_engine::{JoinAcks, JoinDeltas};
 use std::collections::BTreeMap;
 
 /// What one client does in a run.
@@ -53,6 +53,8 @@ pub(crate) struct Client {
     unanswered: usize,
     /// Memberships of this connection, by room.
     readers: BTreeMap<usize, Reader>,
+    /// What it heard last in each room that it is in: what the next can build on.
+    heard: BTreeMap<usize, MessageId>,
     /// Up to where it knows each room.
     known: BTreeMap<usize, (u64, u64)>,
     asked: BTreeMap<usize, Option<(Option<u64>, u64)>>,
@@ -84,6 +86,7 @@ impl Client {
             published: Vec::new(),
             unanswered: 0,
             readers: BTreeMap::new(),
+            heard: BTreeMap::new(),
             known: BTreeMap::new(),
             asked: BTreeMap::new(),
             receipts: BTreeMap::new(),
@@ -433,23 +436,47 @@ impl Client {
             }
             "w" => self.overhear(scene, &mut words),
             "again" => self.hear_again(scene, &mut words),
+            "delta" => self.hear_delta(scene, text, words),
             word @ ("m" | "M") => {
                 assert_eq!(word == "m", self.encoding == 0);
-                let room = room_number(words.next());
-                let (epoch, offset): (u64, u64) = (words.number(), words.number());
-                let message_id = MessageId {
-                    from: words.number(),
-                    number: words.number(),
-                };
-                scene.truth.learn((room, epoch, offset), message_id);
-                let reader = self.readers.get_mut(&room);
-                let reader = reader.unwrap_or_else(|| panic!("client {id} is not in {room}"));
-                assert_eq!(reader.epoch, epoch);
-                reader.hear(offset);
-                self.acknowledge(scene, room, offset);
+                self.hear_message(scene, &mut words);
             }
             other => panic!("the application does not say {other}"),
         }
+    }
+
+    fn hear_message(&mut self, scene: &mut Scene<'_>, words: &mut Words<'_>) {
+        let room = room_number(words.next());
+        let (epoch, offset): (u64, u64) = (words.number(), words.number());
+        let message_id = MessageId {
+            from: words.number(),
+            number: words.number(),
+        };
+        scene.truth.learn((room, epoch, offset), message_id);
+        let id = self.id;
+        let reader = self.readers.get_mut(&room);
+        let reader = reader.unwrap_or_else(|| panic!("client {id} is not in {room}"));
+        assert_eq!(reader.epoch, epoch);
+        reader.hear(offset);
+        self.heard.insert(room, message_id);
+        self.acknowledge(scene, room, offset);
+    }
+
+    /// What it changes of what the client has heard last of the room, and then the message.
+    fn hear_delta(&mut self, scene: &mut Scene<'_>, text: &str, mut words: Words<'_>) {
+        let base = MessageId {
+            from: words.number(),
+            number: words.number(),
+        };
+        let mut name = Words::of(text);
+        let room = (0..5).map(|_| name.next()).last();
+        let room = room_number(room.expect("five words"));
+        let deltas = deltas_of(self.id);
+        assert_eq!(deltas, JoinDeltas::Wanted, "it did not ask for it");
+        let heard = self.heard.get(&room);
+        assert_eq!(heard, Some(&base), "it cannot build on that");
+        scene.truth.count("deltas", 1);
+        self.hear(scene, words.rest());
     }
 
     /// Now and then, and only if the room asks for it and the client is one that does.
@@ -479,6 +506,7 @@ impl Client {
         };
         scene.truth.learn((room, epoch, offset), message_id);
         scene.truth.count("heard_again", 1);
+        self.heard.insert(room, message_id);
         let reader = self.readers.get(&room).expect("it is in");
         assert_eq!(reader.epoch, epoch);
         assert!(
@@ -532,6 +560,7 @@ impl Client {
             acked: 0,
             newcomer: asked.is_none(),
         };
+        self.heard.remove(&room);
         let before = self.readers.insert(room, reader);
         assert!(before.is_none(), "it was in already");
     }

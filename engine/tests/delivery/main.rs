@@ -42,6 +42,7 @@ const SEEDS: Seeds = Seeds {
         "waited",
         "lost",
         "whispers_complete",
+        "deltas",
     ],
     least: 1,
 };

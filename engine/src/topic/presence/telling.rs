@@ -4,11 +4,12 @@
 use crate::message::lane::Mailbox;
 use crate::message::request::PublishRequest;
 use crate::query::gather::{Outcome, Part, QueryKey};
+use crate::topic::data::{Data, DataEncoding};
 use crate::topic::key::TopicKey;
 use crate::topic::outlet::Outlet;
 use crate::topic::presence::presences::{Told, What};
 use crate::topic::presence::roster::Change;
-use crate::topic::publication::{Content, Data, DataEncoding, Publication, PublicationKind};
+use crate::topic::publication::{Content, Publication, PublicationKind};
 use crate::topic::topics::Topics;
 use crate::types::answer::Report;
 use crate::types::presence::{OwnedData, PresenceKey, PresenceQuery};
@@ -29,7 +30,7 @@ impl Topics {
         true
     }
 
-    fn publish_told(&self, outlet: &mut Outlet<'_>, told: &Told) {
+    fn publish_told(&mut self, outlet: &mut Outlet<'_>, told: &Told) {
         outlet.counters.presence_events.add(1);
         let (kind, data) = match &told.what {
             What::Change(change) => kind_of(change),

@@ -1,12 +1,11 @@
 //! Which logs exist, and what they hold together.
 
 use super::*;
+use crate::topic::data::{Data, DataEncoding};
 use crate::topic::log::entry::LogEntry;
 use crate::topic::log::journal::JournalReader;
 use crate::topic::log::topic_log::Missing;
-use crate::topic::publication::{
-    Content, Data, DataEncoding, Position, Publication, PublicationKind,
-};
+use crate::topic::publication::{Content, Position, Publication, PublicationKind};
 use crate::types::history::{Loss, Since};
 use std::time::Duration;
 

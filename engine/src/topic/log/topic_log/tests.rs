@@ -1,10 +1,11 @@
 //! Logs against the obvious: a list of what was published, searched from its beginning.
 
 use super::*;
+use crate::topic::data::{Data, DataEncoding};
 use crate::topic::key::Topic;
 use crate::topic::log::block::Span;
 use crate::topic::log::range::{Range, ReadMode, Reader};
-use crate::topic::publication::{Content, Data, DataEncoding, Publication, PublicationKind};
+use crate::topic::publication::{Content, Publication, PublicationKind};
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
 use crate::types::history::{Missed, MissedReason};

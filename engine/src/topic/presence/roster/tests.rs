@@ -1,7 +1,7 @@
 //! Rosters against the obvious: sets of connections, and who was lost when.
 
 use super::*;
-use crate::topic::publication::{Data, DataEncoding};
+use crate::topic::data::{Data, DataEncoding};
 use crate::types::ticket::Ticket;
 use fastrand::Rng;
 use std::collections::BTreeSet;

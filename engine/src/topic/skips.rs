@@ -1,0 +1,80 @@
+//! What of a batch some members are not sent: what they published, and of a publication that stands
+//! there as a whole and as a delta, one of both.
+//!
+//! Invariant: places are those of whole frames, in each layout by itself, and in order. Kept by
+//! batches.
+
+use crate::topic::delta::baseless::BaselessMembers;
+use crate::types::ticket::Ticket;
+use std::ops::Range;
+
+/// A layout of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    Plain,
+    Deflated,
+}
+
+/// One member is not sent one frame of a batch: it published it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Skip {
+    pub(crate) who: Ticket,
+    pub(crate) plain: Range<usize>,
+    /// In the layout with compressed frames, if there is one.
+    pub(crate) deflated: Range<usize>,
+}
+
+impl Skip {
+    pub(crate) fn in_layout(&self, layout: Layout) -> &Range<usize> {
+        match layout {
+            Layout::Plain => &self.plain,
+            Layout::Deflated => &self.deflated,
+        }
+    }
+}
+
+/// One publication of a batch stands in it twice, as a whole and as a delta: these members are sent
+/// the one, and all others the other.
+#[derive(Debug)]
+pub(crate) struct Split {
+    pub(crate) baseless: BaselessMembers,
+    /// In both layouts.
+    pub(crate) whole: (Range<usize>, Range<usize>),
+    pub(crate) delta: (Range<usize>, Range<usize>),
+}
+
+impl Split {
+    /// What a member is not sent.
+    pub(crate) fn skipped(&self, who: Ticket, layout: Layout) -> &Range<usize> {
+        let (plain, deflated) = match self.baseless.contains(&who) {
+            true => &self.delta,
+            false => &self.whole,
+        };
+        match layout {
+            Layout::Plain => plain,
+            Layout::Deflated => deflated,
+        }
+    }
+}
+
+/// A batch's skips, in order. The first costs no allocation: most batches are one frame, and its
+/// publisher does not get it.
+#[derive(Debug, Default)]
+pub(crate) struct Skips {
+    pub(crate) first: Option<Skip>,
+    others: Vec<Skip>,
+}
+
+impl Skips {
+    pub(crate) fn push(&mut self, skip: Skip) {
+        match self.first {
+            None => self.first = Some(skip),
+            Some(_) => self.others.push(skip),
+        }
+    }
+
+    pub(crate) fn of(&self, who: Ticket) -> impl Iterator<Item = &Skip> {
+        let all = self.first.iter().chain(&self.others);
+        all.filter(move |skip| skip.who == who)
+    }
+}

@@ -72,8 +72,16 @@ mod topic {
     pub(crate) mod key;
     #[allow(dead_code, unused_imports)]
     pub(crate) mod member_list;
+    #[allow(dead_code, unused_imports)]
+    pub(crate) mod skips;
     #[allow(dead_code)]
     pub(crate) mod tally;
+    pub(crate) mod delta {
+        pub(crate) mod baseless {
+            pub(crate) type BaselessMembers =
+                std::collections::HashSet<shardcast_engine::Ticket, foldhash::quality::RandomState>;
+        }
+    }
     pub(crate) mod acks {
         use super::super::driver::boundary::Millis;
 
@@ -175,8 +183,9 @@ use shardcast_engine::driver::Millis;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::{EncodingId, Frame, Ticket};
 use std::process::ExitCode;
-use topic::batch::{Batch, Layout, Recipients};
+use topic::batch::{Batch, Recipients};
 use topic::member_list::MemberLists;
+use topic::skips::Layout;
 
 /// Names end in a size: bytes of a message, frames, or members.
 const PIECES: &[Piece] = &[

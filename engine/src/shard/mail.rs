@@ -306,8 +306,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
             (_, Delivery::Next(next)) => {
                 let (slots, now) = (&mut connections.slots, connections.now);
-                let again = topics.collect_next(slots, mail, recipients, next, now);
-                again.map(Delivery::Next)
+                let again = topics.collect_next(slots, mail, recipients, *next, now);
+                again.map(|again| Delivery::Next(Box::new(again)))
             }
             (
                 Some(recipients),

@@ -40,7 +40,8 @@ impl EncodingId {
     }
 
     /// Encodings that the members of one topic may have: those of connections, and each for deltas.
-    pub(crate) const OF_MEMBERS_MAX: usize = 2 * EncodingId::COUNT_MAX;
+    #[doc(hidden)] // For lanes, which benches build by themselves.
+    pub const OF_MEMBERS_MAX: usize = 2 * EncodingId::COUNT_MAX;
     const DELTA: u8 = EncodingId::COUNT_MAX as u8;
 
     /// The same encoding, of members that are sent deltas. It comes behind all that connections

@@ -233,6 +233,47 @@ impl Dialect {
     }
 }
 
+/// For clients whose subscription to a room has deltas.
+impl Dialect {
+    /// Appends an event as one complete message: of a publication all of it, so that the next one
+    /// can build on it.
+    ///
+    /// # Errors
+    /// As [`Dialect::write_event`].
+    pub fn write_whole(self, out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Unencodable> {
+        all_or_nothing(out, |out| match self {
+            Dialect::CentrifugeJson => centrifuge::push::write_whole::<JsonLines>(out, event),
+            Dialect::CentrifugeProtobuf => centrifuge::push::write_whole::<Delimited>(out, event),
+            Dialect::NativeJson | Dialect::MessagePack | Dialect::JsonRpc => {
+                self.write_event(out, event)
+            }
+        })
+    }
+
+    /// Appends a publication as one complete message: what it changes of what its clients have.
+    ///
+    /// # Errors
+    /// [`Unencodable::Change`]: it is sent as a whole; nothing was appended.
+    pub fn write_change(
+        self,
+        out: &mut Vec<u8>,
+        event: &Event<'_>,
+        base: Value<'_>,
+    ) -> Result<(), Unencodable> {
+        all_or_nothing(out, |out| match self {
+            Dialect::CentrifugeJson => {
+                centrifuge::push::write_change::<JsonLines>(out, event, base)
+            }
+            Dialect::CentrifugeProtobuf => {
+                centrifuge::push::write_change::<Delimited>(out, event, base)
+            }
+            Dialect::NativeJson | Dialect::MessagePack | Dialect::JsonRpc => {
+                Err(Unencodable::Change)
+            }
+        })
+    }
+}
+
 /// All that `fill` appends, or nothing.
 #[inline]
 fn all_or_nothing(

@@ -35,6 +35,9 @@ pub enum Unencodable {
     /// The dialect has no such message.
     #[error("this dialect has no such message")]
     Message,
+    /// What it changes is not shorter than all of it, or the dialect has no deltas.
+    #[error("there is no delta of this")]
+    Change,
 }
 
 impl<'b> Value<'b> {

@@ -1,8 +1,10 @@
 //! The Centrifuge protocol: what is read of JSON lines and of Protobuf, that both mean the same,
 //! and what is written in each.
 
+use shardcast_protocol::delta::{DeltaUnit, delta};
 use shardcast_protocol::dialect::centrifuge::{
-    COMMANDS_MAX, CentrifugeReply, Commands, Connected, Recovering, Refusal, Subscribed, Transport,
+    COMMANDS_MAX, CentrifugeReply, Commands, Connected, Deltas, Recovering, Refusal, Subscribed,
+    Transport,
 };
 use shardcast_protocol::dialect::{
     Code, Decoded, Dialect, Event, HistoryPage, KeptMessage, LogPosition, LossReason, Member,
@@ -38,9 +40,16 @@ fn delimited(bytes: &[u8]) -> Vec<String> {
 
 /// Protobuf by hand: a field of bytes, and one of a number.
 fn bytes(tag: u8, content: &[u8]) -> Vec<u8> {
-    let len = u8::try_from(content.len()).expect("short");
-    assert!(len < 128);
-    [&[tag << 3 | 2, len][..], content].concat()
+    [&[tag << 3 | 2][..], &length(content.len()), content].concat()
+}
+
+/// Of one or two digits.
+fn length(bytes: usize) -> Vec<u8> {
+    match bytes {
+        ..0x80 => vec![bytes as u8],
+        0x80..0x4000 => vec![bytes as u8 | 0x80, (bytes >> 7) as u8],
+        _ => panic!("it is not short"),
+    }
 }
 
 fn number(tag: u8, number: u8) -> Vec<u8> {
@@ -50,7 +59,7 @@ fn number(tag: u8, number: u8) -> Vec<u8> {
 
 fn message(fields: &[Vec<u8>]) -> Vec<u8> {
     let content = fields.concat();
-    [&[u8::try_from(content.len()).expect("short")][..], &content].concat()
+    [length(content.len()), content].concat()
 }
 
 /// A line and the same in Protobuf are the same command, up to how its number is written.
@@ -138,7 +147,12 @@ fn a_subscription_is_the_same_in_both_encodings() {
                 &[bytes(1, b"c"), bytes(12, b"fossil"), number(14, 1)].concat(),
             ),
         ],
-        &["Subscribe", "recover: None", "if_lost: Begin"],
+        &[
+            "Subscribe",
+            "recover: None",
+            "if_lost: Begin",
+            "deltas: Fossil",
+        ],
     );
     for (line, more) in [
         (r#"{"channel":"c","type":1}"#, number(15, 1)),
@@ -484,6 +498,7 @@ fn replies() {
             position,
             recovery,
             publications: &[],
+            deltas: Deltas::Off,
             ttl_s: None,
         }))
     };
@@ -513,6 +528,134 @@ fn replies() {
         &subscribed(None, Recovering::Lost),
         r#""subscribe":{"was_recovering":true}"#,
         &[bytes(6, &number(12, 1))],
+    );
+}
+
+/// In JSON all data of a subscription with deltas is a string, and in Protobuf it is bytes; what is
+/// a delta is marked.
+#[test]
+fn deltas() {
+    let text = r#"{"a":"a long \"text\" that stays as it is","n":1}"#;
+    let next_text = text.replace("\"n\":1", "\"n\":2");
+    let (base, next) = (json(text), json(&next_text));
+    let said = |data| Event::Message {
+        room: Some("c"),
+        from: "0-1-2",
+        sender: None,
+        offset: Some(7),
+        data: Some(data),
+    };
+    let whole = both(|dialect, out| {
+        dialect.write_whole(out, &said(base)).expect("it has one");
+    });
+    let escaped = serde_json::to_string(text).expect("text");
+    let head = r#"{"push":{"channel":"c","pub":{"info":{"client":"0-1-2"},"offset":7,"#;
+    assert_eq!(whole.0, format!(r#"{head}"data":{escaped}}}}}}}"#));
+    let plain = both(|dialect, out| {
+        dialect.write_event(out, &said(base)).expect("it has one");
+    });
+    assert_eq!(whole.1, plain.1);
+    let change = both(|dialect, out| {
+        let written = dialect.write_change(out, &said(next), base);
+        written.expect("it is shorter");
+    });
+    let delta = delta(text.as_bytes(), next_text.as_bytes(), DeltaUnit::Characters);
+    let delta = String::from_utf8(delta.expect("it is shorter")).expect("UTF-8");
+    let escaped = serde_json::to_string(&delta).expect("text");
+    assert_eq!(
+        change.0,
+        format!(r#"{head}"delta":true,"data":{escaped}}}}}}}"#)
+    );
+    let publication = [
+        bytes(5, &bytes(2, b"0-1-2")),
+        number(6, 7),
+        number(8, 1),
+        bytes(4, delta.as_bytes()),
+    ];
+    let push = [bytes(2, b"c"), bytes(4, &publication.concat())].concat();
+    assert_eq!(change.1, message(&[bytes(4, &push)]));
+    // What changes too much, what is no publication, and dialects without deltas.
+    let mut out = Vec::new();
+    let other = said(json("17"));
+    let left = Event::PresenceCount {
+        room: "c",
+        members: 1,
+    };
+    for (dialect, event) in [
+        (Dialect::CentrifugeJson, &other),
+        (Dialect::CentrifugeProtobuf, &other),
+        (Dialect::CentrifugeJson, &left),
+        (Dialect::NativeJson, &said(next)),
+    ] {
+        assert!(dialect.write_change(&mut out, event, base).is_err());
+    }
+    assert_eq!(out, b"");
+}
+
+/// The first of a reply is whole, and each of the others builds on the one before it.
+#[test]
+fn deltas_in_a_reply() {
+    let texts: Vec<String> = (0..3)
+        .map(|n| format!(r#"{{"a":"a long text that stays as it is","n":{n}}}"#))
+        .collect();
+    let kept: Vec<KeptMessage<'_>> = texts
+        .iter()
+        .zip(4..)
+        .map(|(text, offset)| KeptMessage {
+            offset,
+            origin: Origin::From("0-1-2"),
+            sender: None,
+            data: json(text),
+        })
+        .collect();
+    let change = |of: usize, unit| {
+        delta(texts[of - 1].as_bytes(), texts[of].as_bytes(), unit).expect("it is shorter")
+    };
+    let info = r#"{"info":{"client":"0-1-2"},"#;
+    let in_json = |of: usize| {
+        let delta = String::from_utf8(change(of, DeltaUnit::Characters)).expect("UTF-8");
+        let delta = serde_json::to_string(&delta).expect("text");
+        format!(r#"{info}"offset":{},"delta":true,"data":{delta}}}"#, of + 4)
+    };
+    let first = serde_json::to_string(&texts[0]).expect("text");
+    let line = format!(
+        r#""subscribe":{{"publications":[{info}"offset":4,"data":{first}}},{},{}],"recovered":true,"was_recovering":true,"delta":true}}"#,
+        in_json(1),
+        in_json(2)
+    );
+    let field = |of: usize| {
+        let from = bytes(5, &bytes(2, b"0-1-2"));
+        let offset = number(6, of as u8 + 4);
+        bytes(
+            7,
+            &match of {
+                0 => [from, offset, bytes(4, texts[0].as_bytes())].concat(),
+                of => {
+                    let delta = bytes(4, &change(of, DeltaUnit::Bytes));
+                    [from, offset, number(8, 1), delta].concat()
+                }
+            },
+        )
+    };
+    let fields = [
+        field(0),
+        field(1),
+        field(2),
+        number(8, 1),
+        number(12, 1),
+        number(13, 1),
+    ];
+    let subscribed = Subscribed {
+        position: None,
+        recovery: Recovering::Recovered,
+        publications: &kept,
+        deltas: Deltas::Fossil,
+        ttl_s: None,
+    };
+    check_reply(
+        &Reply::Centrifuge(CentrifugeReply::Subscribed(subscribed)),
+        &line,
+        &[bytes(6, &fields.concat())],
     );
 }
 

@@ -405,6 +405,15 @@ impl Application for Service {
     ) -> Option<Frame> {
         publication::encode_again(encoding, publication, position)
     }
+
+    fn encode_delta(
+        encoding: EncodingId,
+        base: Option<&Publication<'_>>,
+        publication: &Publication<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        publication::encode_delta(encoding, base, publication, position)
+    }
 }
 
 impl Service {

@@ -10,7 +10,7 @@ use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::kept::KeptPage;
 use crate::session::context::Context;
 use shardcast_engine::{History, HistoryQuery, Newcomers, Position, ReadOrder, Since};
-use shardcast_protocol::dialect::centrifuge::Recovering;
+use shardcast_protocol::dialect::centrifuge::{Deltas, Recovering};
 
 /// How a channel is recovered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +79,11 @@ pub(super) struct FoundPage {
 }
 
 impl FoundPage {
-    /// Of a page that was asked for so. It brings at most so many bytes, which become fewer by
-    /// what it brings.
+    /// Of a page of a channel that was asked for so, to be told in that form. It brings at most so
+    /// many bytes, which become fewer by what it brings.
     pub(super) fn new(
         cx: &Context<'_>,
-        room: &str,
+        (room, deltas): (&str, Deltas),
         (mode, since): (RecoveryMode, Option<Since>),
         mut history: History,
         bytes_left: &mut usize,
@@ -111,7 +111,7 @@ impl FoundPage {
         if recovering == Recovering::Lost {
             history.publications.clear();
         }
-        let shown = fitting(cx, room, &history, bytes_left);
+        let shown = fitting(cx, (room, deltas), &history, bytes_left);
         let last = shown
             .checked_sub(1)
             .map(|last| history.publications[last].offset);
@@ -164,15 +164,29 @@ impl FoundPage {
     }
 }
 
+/// JSON in a string has so many bytes for each of its own: quotation marks, backslashes and line
+/// feeds are escaped.
+const WHOLE_GROWTH_MAX: usize = 2;
+/// What marks a delta, and the string's own quotation marks.
+const DELTA_BYTES: usize = r#","delta":true"""#.len();
+
 /// How many of the publications the reply brings.
-fn fitting(cx: &Context<'_>, room: &str, history: &History, bytes_left: &mut usize) -> usize {
+fn fitting(
+    cx: &Context<'_>,
+    (room, deltas): (&str, Deltas),
+    history: &History,
+    bytes_left: &mut usize,
+) -> usize {
     let encoding = cx.dialect().encoding();
     let kept = KeptPage::of(room, history);
     // What cannot be told has no size, and ends what is brought.
     let told = kept.messages();
     let mut shown = 0;
     for (message, kept) in told.iter().zip(&history.publications) {
-        let bytes = message.bytes_max(encoding);
+        let bytes = match deltas {
+            Deltas::Off => message.bytes_max(encoding),
+            Deltas::Fossil => WHOLE_GROWTH_MAX * message.bytes_max(encoding) + DELTA_BYTES,
+        };
         if message.offset != kept.offset || bytes > *bytes_left {
             break;
         }

@@ -12,16 +12,18 @@ use crate::centrifuge::answers;
 use crate::centrifuge::recovery::{FoundPage, RecoveryMode};
 use crate::centrifuge::server_side;
 use crate::limits::check as check_limits;
+use crate::rooms::entering::RoomToJoin;
 use crate::rooms::kept::KeptPage;
-use crate::rooms::membership::{self, RoomToJoin};
+use crate::rooms::membership;
 use crate::rooms::{history, members, presence};
 use crate::session::call::OwnedCall;
 use crate::session::context::{Context, Continuation};
 use crate::session::pending::{JoinedRoom, Outcome, Requester, Shape};
 use crate::wire::position::{epoch_text, since_of};
+use crate::wire::publication::deltas_of;
 use shardcast_engine::{PresenceQuery, Recovery, Since};
 use shardcast_protocol::dialect::centrifuge::{
-    CentrifugeReply, CentrifugeRequest, IfLost, Recovering, Refusal, Subscribe, Subscribed,
+    CentrifugeReply, CentrifugeRequest, Deltas, IfLost, Recovering, Refusal, Subscribe, Subscribed,
     Unsubscribed,
 };
 use shardcast_protocol::dialect::{Code, Event, Problem, Reply};
@@ -51,6 +53,7 @@ struct Wish {
     /// What the client has had. `None`: nothing is wished for.
     since: Option<Since>,
     if_lost: IfLost,
+    deltas: Deltas,
     /// What its token says of it.
     info: Option<Box<str>>,
     /// How long its token lets it stay. `None`: as long as it likes.
@@ -67,6 +70,7 @@ fn subscribe(cx: &mut Context<'_>, asked: &Subscribe<'_>) -> Result<(), Problem>
         channel: room.name().into(),
         since: asked.recover.as_ref().map(since_of),
         if_lost: asked.if_lost,
+        deltas: asked.deltas,
         info: None,
         term: None,
     };
@@ -212,7 +216,8 @@ fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Probl
         }
         let mut bytes_left = cx.shared.page_bytes_max;
         let asked = (mode, since);
-        let found = FoundPage::new(cx, &wish.channel, asked, history, &mut bytes_left);
+        let told = (&*wish.channel, wish.deltas);
+        let found = FoundPage::new(cx, told, asked, history, &mut bytes_left);
         let joined = match (found.recovering, wish.if_lost) {
             (Recovering::Lost, IfLost::Refuse) => {
                 let refusal = Refusal::UnrecoverablePosition;
@@ -251,6 +256,7 @@ fn join(
         since: found.as_ref().and_then(FoundPage::since),
         shown: shown.transpose()?,
         before: None,
+        deltas: deltas_of(wish.deltas),
     };
     let call = call.clone();
     membership::join_one(cx, asked, move |cx, joined| match joined {
@@ -296,6 +302,7 @@ fn answer_subscribe(
             .map(|(epoch, position)| epoch.at(position.offset)),
         recovery,
         publications: publications.as_deref().unwrap_or(&[]),
+        deltas: wish.deltas,
         ttl_s,
     };
     cx.answer_to(

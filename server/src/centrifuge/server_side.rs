@@ -9,15 +9,16 @@ use crate::auth::grants::RoomAction;
 use crate::centrifuge::answers;
 use crate::centrifuge::recovery::{FoundPage, RecoveryMode};
 use crate::namespace::{Denied, Who};
-use crate::rooms::membership::{self, RoomToJoin};
+use crate::rooms::entering::RoomToJoin;
+use crate::rooms::membership;
 use crate::rooms::{history, presence};
 use crate::session::call::OwnedCall;
 use crate::session::context::{Context, Continuation};
 use crate::session::pending::{JoinedRoom, Outcome, Requester};
 use crate::wire::failure::problem_of_room;
 use crate::wire::position::epoch_text;
-use shardcast_engine::{OwnedData, Recovery, RoomError, Since};
-use shardcast_protocol::dialect::centrifuge::{Disconnect, Recovering, Subscribed};
+use shardcast_engine::{JoinDeltas, OwnedData, Recovery, RoomError, Since};
+use shardcast_protocol::dialect::centrifuge::{Deltas, Disconnect, Recovering, Subscribed};
 use shardcast_protocol::dialect::{Problem, Value};
 use shardcast_protocol::json::Raw;
 use std::cell::RefCell;
@@ -154,7 +155,8 @@ fn read_first(
         {
             let all = &mut *waiting.borrow_mut();
             let (name, wish) = (Arc::clone(&all.channels[index].name), (mode, since));
-            let found = FoundPage::new(cx, &name, wish, history, &mut all.bytes_left);
+            let told = (&*name, Deltas::Off);
+            let found = FoundPage::new(cx, told, wish, history, &mut all.bytes_left);
             all.channels[index].found = Some(found);
         }
         go_on(cx, &waiting);
@@ -223,6 +225,7 @@ fn reply(cx: &mut Context<'_>, all: &Channels) {
                 (None, None) => Recovering::No,
             },
             publications: messages.as_deref().unwrap_or(&[]),
+            deltas: Deltas::Off,
             ttl_s: None,
         };
         (&*channel.name, subscribed)
@@ -248,6 +251,7 @@ fn join(
         since,
         shown,
         before: None,
+        deltas: JoinDeltas::Never,
     };
     membership::join_one(cx, asked, then)
 }

@@ -12,12 +12,13 @@ use crate::dispatch::room_token;
 use crate::limits::check;
 use crate::namespace::Standing;
 use crate::rooms::cursor::key_of_cursor;
-use crate::rooms::membership::{self, RoomToJoin};
+use crate::rooms::entering::RoomToJoin;
+use crate::rooms::membership;
 use crate::rooms::{history, members, presence, resume};
 use crate::session::context::Context;
 use crate::wire::failure::problem_of_room;
 use crate::wire::position::since_of;
-use shardcast_engine::{HistoryQuery, PresenceQuery, ReadOrder, Since};
+use shardcast_engine::{HistoryQuery, JoinDeltas, PresenceQuery, ReadOrder, Since};
 use shardcast_protocol::dialect::centrifuge::Refusal;
 use shardcast_protocol::dialect::{
     self, Command, Join, JoinSince, Problem, Reply, Request, Resume, Rooms, SinceByRoom, Status,
@@ -91,6 +92,7 @@ fn join(cx: &mut Context<'_>, asked: &Join<'_>) -> Result<(), Problem> {
                 since,
                 shown: shown.transpose()?,
                 before: None,
+                deltas: JoinDeltas::Never,
             });
         }
         since.check_all_taken()?;

@@ -8,12 +8,13 @@ use crate::auth::check;
 use crate::auth::claims::Purpose;
 use crate::auth::fault::TokenFault;
 use crate::namespace::Standing;
-use crate::rooms::membership::{self, RoomToJoin};
+use crate::rooms::entering::RoomToJoin;
+use crate::rooms::membership;
 use crate::rooms::{history, presence};
 use crate::session::context::Context;
 use crate::session::pending::{Requester, Shape};
 use crate::wire::position::since_of;
-use shardcast_engine::{OwnedData, Since};
+use shardcast_engine::{JoinDeltas, OwnedData, Since};
 use shardcast_protocol::dialect::{Credential, Join, JoinSince, Problem, Reply};
 
 /// What is joined, kept while the token is checked.
@@ -57,6 +58,7 @@ pub(crate) fn join(
                 since: owned.since,
                 shown: owned.shown,
                 before: None,
+                deltas: JoinDeltas::Never,
             }];
             let requester = |_: &mut Context<'_>| match waiting.take() {
                 Some(call) => Requester::Client(call),

@@ -1,21 +1,17 @@
 //! Joining and leaving, for clients and for code alike: all rooms of a request or none, one
 //! outcome.
 
-use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Standing};
+use crate::rooms::entering::RoomToJoin;
 use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
 use crate::session::limits::Limits;
 use crate::session::pending::{JoinedRoom, Joining, Outcome, Pending, Requester, Shape};
-use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
 use crate::wire::position::epoch_text;
-use crate::wire::publication::acks_of;
-use shardcast_engine::{
-    Address, Continuity, JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag,
-};
+use shardcast_engine::{RoomError, Since, Tag};
 use shardcast_protocol::dialect::centrifuge::Unsubscribed;
 use shardcast_protocol::dialect::{Code, Dialect, Event, Problem};
 use std::collections::HashSet;
@@ -258,70 +254,6 @@ impl Background {
     /// The connection is gone.
     pub async fn rooms(&self) -> Result<Vec<Arc<str>>, Gone> {
         self.on_shard(|cx| cx.rooms()).await
-    }
-}
-
-/// A room that is joined, what the connection has had of it, and what it shows there.
-#[derive(Clone, Debug)]
-pub(crate) struct RoomToJoin<'r> {
-    pub(crate) room: ResolvedRoom<'r>,
-    pub(crate) since: Option<Since>,
-    /// Only in a room that knows its members one by one.
-    pub(crate) shown: Option<OwnedData>,
-    /// The connection whose session goes on by this.
-    pub(crate) before: Option<Address>,
-}
-
-impl<'r> RoomToJoin<'r> {
-    /// As new, with nothing to show.
-    pub(crate) fn new(shared: &'r Shared, room: &'r str) -> Result<RoomToJoin<'r>, Denied> {
-        Ok(RoomToJoin {
-            room: shared.resolve(room)?,
-            since: None,
-            shown: None,
-            before: None,
-        })
-    }
-
-    /// Asks the room's home for the membership.
-    pub(crate) fn ask(&self, cx: &mut Context<'_>, tag: Tag) -> Result<(), RoomError> {
-        let presence = self.room.presence();
-        let options = JoinOptions {
-            members_max: self.room.namespace().members_max,
-            log: self.room.log(),
-            since: self.since,
-            presence: presence.map(|class| JoinPresence {
-                class,
-                data: self.shown.clone(),
-                continuity: self.continuity(cx),
-            }),
-            acks: acks_of(cx.dialect()),
-        };
-        cx.engine.join_with(self.room.name(), options, tag)?;
-        if presence.is_some() {
-            self.remember_shown(cx);
-        }
-        Ok(())
-    }
-
-    /// What presence knows of the connection's session.
-    fn continuity(&self, cx: &Context<'_>) -> Continuity {
-        match (self.before, cx.session.resumable()) {
-            (Some(before), _) => Continuity::Resumed(before),
-            (None, Some(_)) => Continuity::Session,
-            (None, None) => Continuity::None,
-        }
-    }
-
-    /// The session's next connection shows the same.
-    fn remember_shown(&self, cx: &mut Context<'_>) {
-        let rooms_max = cx.shared.rooms_per_connection_max;
-        if let Some(resumable) = cx.session.resumable_mut() {
-            resumable.show(self.room.name(), self.shown.as_ref());
-            if resumable.shows_more_than(rooms_max) {
-                resumable.forget_all_but(&cx.engine.rooms());
-            }
-        }
     }
 }
 

@@ -5,7 +5,8 @@
 //! have a use for it. Lists of names, which every room has, stand in `members`.
 
 use crate::namespace::resolved::ResolvedRoom;
-use crate::rooms::membership::{RoomToJoin, require_space};
+use crate::rooms::entering::RoomToJoin;
+use crate::rooms::membership::require_space;
 use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;

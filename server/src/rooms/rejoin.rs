@@ -3,14 +3,15 @@
 
 use crate::namespace::Standing;
 use crate::namespace::resolved::ResolvedRoom;
-use crate::rooms::membership::{RoomToJoin, tags_from};
+use crate::rooms::entering::RoomToJoin;
+use crate::rooms::membership::tags_from;
 use crate::session::call::OwnedCall;
 use crate::session::context::Context;
 use crate::session::pending::{Pending, Requester};
 use crate::session::record::KeptRoom;
 use crate::session::resuming::{Claim, ResumedPlace, Resuming, ResumingRoom};
 use crate::wire::failure::problem_of_room;
-use shardcast_engine::{Address, Since, Tag};
+use shardcast_engine::{Address, JoinDeltas, Since, Tag};
 use shardcast_protocol::dialect::{LossReason, Problem};
 use std::collections::HashMap;
 
@@ -69,6 +70,7 @@ fn ask(
                 since: since.filter(|_| claim == Claim::Since),
                 shown: shown.filter(|_| resolved.presence().is_some()),
                 before: Some(before),
+                deltas: JoinDeltas::Never,
             };
             let place = match asked.ask(cx, tag) {
                 Ok(()) => ResumedPlace::Asked,

@@ -6,9 +6,10 @@
 
 use crate::wire::connection_id::{ConnectionId, IdText};
 use shardcast_engine::{
-    Content, Data, DataEncoding, EncodingId, Frame, JoinAcks, OwnedData, Position, PresenceEvent,
-    Publication, PublicationKind, Topic, USER_BYTES_MAX,
+    Content, Data, DataEncoding, EncodingId, Frame, JoinAcks, JoinDeltas, OwnedData, Position,
+    PresenceEvent, Publication, PublicationKind, Topic, USER_BYTES_MAX,
 };
+use shardcast_protocol::dialect::centrifuge::Deltas;
 use shardcast_protocol::dialect::{
     Code, Dialect, Encoding, Event, PresenceChange, Problem, Sender, Value,
 };
@@ -45,6 +46,31 @@ pub(crate) fn encode_again(
     let dialect = Dialect::from_index(u8::try_from(encoding.index()).ok()?)?;
     with_event(publication, Some(position.offset), |event| {
         frame_of(dialect, &Event::Redelivered(event))
+    })?
+}
+
+/// The same for members that are sent deltas: what it changes of the base, or all of it.
+pub(crate) fn encode_delta(
+    encoding: EncodingId,
+    base: Option<&Publication<'_>>,
+    publication: &Publication<'_>,
+    position: Option<Position>,
+) -> Option<Frame> {
+    let dialect = Dialect::from_index(u8::try_from(encoding.index()).ok()?)?;
+    let offset = position.map(|position| position.offset);
+    let base = match base {
+        None => None,
+        Some(base) => Some(value_of(base)?),
+    };
+    with_event(publication, offset, |event| {
+        let mut written = Ok(());
+        let frame = Frame::with(dialect.kind(), event.bytes_hint(), |out| {
+            written = match base {
+                None => dialect.write_whole(out, event),
+                Some(base) => dialect.write_change(out, event, base),
+            };
+        });
+        written.ok().map(|()| frame)
     })?
 }
 
@@ -359,6 +385,14 @@ fn change_of(event: PresenceEvent) -> PresenceChange {
         PresenceEvent::Leave => PresenceChange::Leave,
         PresenceEvent::Away => PresenceChange::Away,
         PresenceEvent::Back => PresenceChange::Back,
+    }
+}
+
+/// Whether an engine's member is sent deltas, by what was agreed on with its client.
+pub(crate) fn deltas_of(deltas: Deltas) -> JoinDeltas {
+    match deltas {
+        Deltas::Off => JoinDeltas::Never,
+        Deltas::Fossil => JoinDeltas::Wanted,
     }
 }
 

@@ -116,6 +116,10 @@ function puppetOf(Centrifuge, options) {
       sub.subscribe();
       return { subscribing: 1 };
     },
+    deltas(channel) {
+      const stats = client.getSubscription(channel).deltaStats();
+      return { whole: stats.numFullPayloads, deltas: stats.numDeltaPayloads };
+    },
     forget(channel) {
       const sub = client.getSubscription(channel);
       sub.unsubscribe();

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-from centrifuge import CentrifugeError, Client, StreamPosition
+from centrifuge import CentrifugeError, Client, DeltaType, StreamPosition
 
 PROTOBUF = sys.argv[1] == "protobuf"
 events = []
@@ -46,11 +46,17 @@ def publication_of(pub):
     }
 
 
+# By channel.
+watches = {}
+
+
 class Watch:
     """Of one subscription."""
 
     def __init__(self, sub, channel):
         self.channel = channel
+        self.whole = self.deltas = 0
+        watches[channel] = self
         for name in ("subscribed", "unsubscribed", "publication", "join", "leave", "error"):
             setattr(sub.events, f"on_{name}", getattr(self, name))
 
@@ -69,6 +75,10 @@ class Watch:
         happened("unsubscribed", channel=self.channel, code=ctx.code, reason=ctx.reason)
 
     async def publication(self, ctx):
+        if ctx.pub.delta:
+            self.deltas += 1
+        else:
+            self.whole += 1
         happened("publication", channel=self.channel, **publication_of(ctx.pub))
 
     async def join(self, ctx):
@@ -177,10 +187,16 @@ async def subscribe_with(argument):
         get_token=next_of(argument.get("tokens"), channel),
         min_resubscribe_delay=0.02,
         max_resubscribe_delay=0.2,
+        delta=DeltaType(argument["delta"]) if "delta" in argument else None,
     )
     Watch(sub, channel)
     await sub.subscribe()
     return {"subscribing": 1}
+
+
+async def deltas(channel):
+    watch = watches[channel]
+    return {"whole": watch.whole, "deltas": watch.deltas}
 
 
 async def forget(channel):
@@ -278,6 +294,7 @@ ORDERS = {
     "disconnect": disconnect,
     "subscribe": subscribe,
     "subscribe_with": subscribe_with,
+    "deltas": deltas,
     "forget": forget,
     "users": users,
     "unsubscribe": unsubscribe,

@@ -6,6 +6,7 @@
 //! Invariant: one conversation for all; what they tell without an order is an event, waited for.
 
 mod api;
+mod deltas;
 mod tokens;
 
 use crate::installed;

@@ -47,7 +47,7 @@ pub use translation::translation;
 pub type Trial = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TRIALS: [Trial; 18] = [
+pub const TRIALS: [Trial; 19] = [
     ("frames", frames),
     ("pieces", pieces),
     ("head", head),

@@ -17,11 +17,10 @@ impl Topics {
         slots: &mut Slots,
         mailbox: &mut Mailbox,
         recipients: Option<Recipients>,
-        next: Box<NextParcel>,
+        next: NextParcel,
         now: Millis,
-    ) -> Option<Box<NextParcel>> {
-        let NextParcel { parcel, delta } = *next;
-        let again = |parcel, delta| Some(Box::new(NextParcel { parcel, delta }));
+    ) -> Option<NextParcel> {
+        let NextParcel { parcel, delta } = next;
         let Some(Recipients::Topic(subscribers)) = recipients else {
             self.collect(slots, mailbox, recipients, parcel, now);
             return None;
@@ -32,7 +31,7 @@ impl Topics {
         let collected = self.local.collected(subscribers);
         let is_second = splits && collected.is_some_and(Batch::is_split);
         if (is_second || parcel.report.is_some()) && self.close_batch(slots, recipients, None) {
-            return again(parcel, delta);
+            return Some(NextParcel { parcel, delta });
         }
         let except = parcel.except;
         let baseless = self.baseless.take(subscribers);

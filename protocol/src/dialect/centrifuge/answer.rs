@@ -2,6 +2,7 @@
 //! dialects (`dialect::reply`). Made by the server, written by `reply`.
 
 use super::code::Refusal;
+use super::form::Deltas;
 use crate::dialect::kept::KeptMessage;
 use crate::dialect::position::LogPosition;
 use std::num::NonZeroU32;
@@ -74,6 +75,8 @@ pub struct Subscribed<'a> {
     pub recovery: Recovering,
     /// The oldest of what follows that place; the rest comes by itself.
     pub publications: &'a [KeptMessage<'a>],
+    /// Whether what follows is written as deltas.
+    pub deltas: Deltas,
     /// Seconds after which the client has to bring another token; `None`: it need not.
     pub ttl_s: Option<NonZeroU32>,
 }

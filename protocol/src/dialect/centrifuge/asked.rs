@@ -1,6 +1,7 @@
 //! What only clients of the Centrifuge protocol ask for: as parts of the one vocabulary of requests
 //! (`dialect::request`), and beside it. Made by `command`, acted on by the server.
 
+use super::form::Deltas;
 use super::subs::HadOfChannels;
 use crate::dialect::position::Since;
 use crate::dialect::value::Value;
@@ -45,6 +46,8 @@ pub struct Subscribe<'b> {
     pub recover: Option<Since<'b>>,
     /// What becomes of the membership if that is lost.
     pub if_lost: IfLost,
+    /// Whether it can be sent deltas.
+    pub deltas: Deltas,
 }
 
 /// What becomes of a membership whose client can not be sent what it has missed.

@@ -4,6 +4,7 @@
 //! Invariant: what is empty, zero or false is left out, as the protocol has it, and a JSON message
 //! has no line feed: that ends it. Protobuf's lengths are those of what stands behind them.
 
+use super::form::DataForm;
 use super::schema::Field;
 use super::schema::received::entry;
 use crate::dialect::id::Id;
@@ -198,6 +199,23 @@ impl<'o, N: WireNotation> MessageBody<'o, N> {
         }
     }
 
+    /// The same in the form that a subscription has.
+    pub(super) fn data_in(&mut self, field: Field, value: Value<'_>, form: &DataForm) {
+        let content = match form {
+            DataForm::Plain => return self.data(field, value),
+            DataForm::Whole => content_of::<N>(value),
+            DataForm::Delta(delta) => Cow::Borrowed(&delta[..]),
+        };
+        self.key(field, WireType::Bytes);
+        if N::IS_JSON {
+            let text = str::from_utf8(&content).expect("JSON is text, and so are deltas of it");
+            json::push_string(self.out, text);
+        } else {
+            push_varint(self.out, content.len() as u64);
+            self.out.extend_from_slice(&content);
+        }
+    }
+
     pub(super) fn some_data(&mut self, field: Field, value: Option<Value<'_>>) {
         if let Some(value) = value {
             self.data(field, value);
@@ -293,6 +311,19 @@ fn push_line(out: &mut Vec<u8>, value: Value<'_>) {
     while let Some(found) = memchr::memchr(b'\n', &out[at..]) {
         at += found;
         out[at] = b' ';
+    }
+}
+
+/// What clients have of a value.
+pub(super) fn content_of<N: WireNotation>(value: Value<'_>) -> Cow<'_, [u8]> {
+    match (value, N::IS_JSON) {
+        (Value::Json(raw), _) => Cow::Borrowed(raw.as_str().as_bytes()),
+        (_, true) => {
+            let mut json = Vec::new();
+            value.write_json(&mut json);
+            Cow::Owned(json)
+        }
+        (_, false) => bytes_of(value),
     }
 }
 

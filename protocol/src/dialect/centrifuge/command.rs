@@ -5,6 +5,7 @@
 //! it. Read by `commands`.
 
 use super::asked::{CentrifugeRequest, ConnectCommand, IfLost, Subscribe};
+use super::form::Deltas;
 use super::record::{FieldValue, Record};
 use super::schema::sent::{
     channel, command, connect, history, position, publish, refresh, rpc, send, sub_refresh,
@@ -148,11 +149,11 @@ fn subscribing<'b, S: FieldValue<'b>>(
     asked: &Record<S>,
 ) -> Result<Instruction<'b>, Wrong> {
     let channel = asked.channel(subscribe::CHANNEL)?;
-    match &*asked.text(subscribe::DELTA)? {
-        // A server that does not answer with `delta` sends none.
-        "" | "fossil" => {}
+    let deltas = match &*asked.text(subscribe::DELTA)? {
+        "" => Deltas::Off,
+        "fossil" => Deltas::Fossil,
         _ => return Err("delta is of a kind that there is not"),
-    }
+    };
     // Maps, and filters of publications.
     if asked.unsigned(subscribe::TYPE)? != 0 || asked.get(subscribe::FILTER).is_some() {
         return Ok(Instruction::Unavailable(id));
@@ -166,6 +167,7 @@ fn subscribing<'b, S: FieldValue<'b>>(
             0 => IfLost::Begin,
             _ => IfLost::Refuse,
         },
+        deltas,
     }));
     Ok(special(id, request))
 }

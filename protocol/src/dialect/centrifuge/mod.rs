@@ -8,10 +8,12 @@
 mod answer;
 mod asked;
 mod body;
+mod change;
 mod code;
 mod command;
 mod commands;
 mod emulation;
+mod form;
 mod protobuf;
 pub(super) mod push;
 mod record;
@@ -28,6 +30,7 @@ pub use command::{Instruction, SEND};
 pub(super) use commands::Encoded;
 pub use commands::{BadCommand, COMMANDS_MAX, Commands};
 pub use emulation::Emulated;
+pub use form::Deltas;
 pub use subs::HadOfChannels;
 pub use unidirectional::{connect_command, pushed_alone, write_disconnect};
 

@@ -5,7 +5,9 @@
 
 use super::PUBLICATION;
 use super::body::{MessageBody, WireNotation, message};
+use super::change::change_of;
 use super::code::Unsubscribed;
+use super::form::DataForm;
 use super::schema::Field;
 use super::schema::received::{
     client_info, data, member, publication, push, reply, subscribed, unsubscribe,
@@ -21,12 +23,43 @@ pub(crate) fn write<N: WireNotation>(
     out: &mut Vec<u8>,
     event: &Event<'_>,
 ) -> Result<(), Unencodable> {
+    write_in::<N>(out, event, &DataForm::Plain)
+}
+
+/// The same for clients whose subscription has deltas: of a publication all of it.
+pub(crate) fn write_whole<N: WireNotation>(
+    out: &mut Vec<u8>,
+    event: &Event<'_>,
+) -> Result<(), Unencodable> {
+    write_in::<N>(out, event, &DataForm::Whole)
+}
+
+/// Appends what a publication changes of what such clients have.
+pub(crate) fn write_change<N: WireNotation>(
+    out: &mut Vec<u8>,
+    event: &Event<'_>,
+    base: Value<'_>,
+) -> Result<(), Unencodable> {
+    let data = match event {
+        Event::Message { data, .. } | Event::Event { data, .. } => some(*data),
+        _ => return Err(Unencodable::Message),
+    };
+    let form = change_of::<N>(base, data).ok_or(Unencodable::Change)?;
+    write_in::<N>(out, event, &form)
+}
+
+#[inline]
+fn write_in<N: WireNotation>(
+    out: &mut Vec<u8>,
+    event: &Event<'_>,
+    form: &DataForm,
+) -> Result<(), Unencodable> {
     let pushed = pushed(event).ok_or(Unencodable::Message)?;
     let hint = hint_of(event);
     message::<N>(out, hint + 5, |body| {
         body.message(reply::PUSH, hint, |body| {
             body.text(push::CHANNEL, pushed.channel);
-            body.message(pushed.field, hint, |body| pushed.write(body));
+            body.message(pushed.field, hint, |body| pushed.write(body, form));
         });
     });
     Ok(())
@@ -156,14 +189,14 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
 const LOST: PushContent<'static> = PushContent::Unsubscribe(Unsubscribed::InsufficientState);
 
 impl Pushed<'_> {
-    fn write<N: WireNotation>(&self, body: &mut MessageBody<'_, N>) {
+    fn write<N: WireNotation>(&self, body: &mut MessageBody<'_, N>, form: &DataForm) {
         match self.content {
             PushContent::Publication {
                 origin,
                 sender,
                 offset,
                 data,
-            } => push_publication(body, (origin, sender), offset, data),
+            } => push_publication(body, (origin, sender), offset, (data, form)),
             PushContent::Message(value) => body.data(data::DATA, some(value)),
             PushContent::Member {
                 connection,
@@ -197,7 +230,7 @@ pub(super) fn push_publication<N: WireNotation>(
     body: &mut MessageBody<'_, N>,
     (origin, sender): (Origin<'_>, Option<&Sender<'_>>),
     offset: Option<u64>,
-    value: Option<Value<'_>>,
+    (value, form): (Option<Value<'_>>, &DataForm),
 ) {
     match origin {
         Origin::From(connection) => body.message(publication::INFO, 0, |body| {
@@ -215,7 +248,8 @@ pub(super) fn push_publication<N: WireNotation>(
         Origin::Event(name) => body.tag(publication::TAGS, TAG_OF_EVENTS, name),
     }
     body.unsigned(publication::OFFSET, offset.unwrap_or(0));
-    body.data(publication::DATA, some(value));
+    body.boolean(publication::DELTA, matches!(form, DataForm::Delta(_)));
+    body.data_in(publication::DATA, some(value), form);
 }
 
 const TAG_OF_EVENTS: &str = "event";

@@ -3,7 +3,9 @@
 
 use super::answer::{CentrifugeReply, Connected, Recovering, Subscribed, Transport};
 use super::body::{MessageBody, WireNotation, message};
+use super::change::change_of;
 use super::code::{Refusal, Retry, error_number, retry_of};
+use super::form::{DataForm, Deltas};
 use super::push::{info_of, push_publication};
 use super::schema::Field;
 use super::schema::received::{
@@ -156,10 +158,15 @@ fn write_subscribed<N: WireNotation>(body: &mut MessageBody<'_, N>, subscribed: 
         body.text(subscribe::EPOCH, position.epoch);
         body.unsigned(subscribe::OFFSET, position.offset);
     }
-    write_publications(body, subscribe::PUBLICATIONS, subscribed.publications);
+    let (field, kept) = (subscribe::PUBLICATIONS, subscribed.publications);
+    match subscribed.deltas {
+        Deltas::Off => write_publications(body, field, kept),
+        Deltas::Fossil => write_changes(body, field, kept),
+    }
     let recovering = subscribed.recovery;
     body.boolean(subscribe::RECOVERED, recovering == Recovering::Recovered);
     body.boolean(subscribe::WAS_RECOVERING, recovering != Recovering::No);
+    body.boolean(subscribe::DELTA, subscribed.deltas == Deltas::Fossil);
 }
 
 fn write_history<N: WireNotation>(body: &mut MessageBody<'_, N>, page: &HistoryPage<'_>) {
@@ -180,13 +187,35 @@ fn write_publications<N: WireNotation>(
     kept: &[KeptMessage<'_>],
 ) {
     body.messages(field, kept, |body, kept| {
-        push_publication(
-            body,
-            (kept.origin, kept.sender),
-            Some(kept.offset),
-            Some(kept.data),
-        );
+        write_publication(body, kept, &DataForm::Plain);
     });
+}
+
+/// The same for a subscription with deltas: each builds on the one before it.
+fn write_changes<N: WireNotation>(
+    body: &mut MessageBody<'_, N>,
+    field: Field,
+    kept: &[KeptMessage<'_>],
+) {
+    let before = kept.iter().map(|kept| Some(kept.data));
+    let forms = kept.iter().zip(std::iter::once(None).chain(before));
+    let forms = forms.map(|(kept, before)| {
+        let change = before.and_then(|before| change_of::<N>(before, kept.data));
+        (kept, change.unwrap_or(DataForm::Whole))
+    });
+    let forms: Vec<(&KeptMessage<'_>, DataForm)> = forms.collect();
+    body.messages(field, &forms, |body, (kept, form)| {
+        write_publication(body, kept, form);
+    });
+}
+
+fn write_publication<N: WireNotation>(
+    body: &mut MessageBody<'_, N>,
+    kept: &KeptMessage<'_>,
+    form: &DataForm,
+) {
+    let (from, data) = ((kept.origin, kept.sender), Some(kept.data));
+    push_publication(body, from, Some(kept.offset), (data, form));
 }
 
 fn channel_of<'m>((channel, _): &'m (&'_ str, Subscribed<'_>)) -> &'m str {

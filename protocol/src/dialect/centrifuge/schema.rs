@@ -89,6 +89,7 @@ pub(super) mod received {
         disconnect { CODE = "code" 1, REASON = "reason" 2 }
         publication {
             DATA = "data" 4, INFO = "info" 5, OFFSET = "offset" 6, TAGS = "tags" 7,
+            DELTA = "delta" 8,
         }
         client_info {
             USER = "user" 1, CLIENT = "client" 2, CONN_INFO = "conn_info" 3,
@@ -110,7 +111,7 @@ pub(super) mod received {
             EXPIRES = "expires" 1, TTL = "ttl" 2, RECOVERABLE = "recoverable" 3,
             EPOCH = "epoch" 6, PUBLICATIONS = "publications" 7, RECOVERED = "recovered" 8,
             OFFSET = "offset" 9, POSITIONED = "positioned" 10,
-            WAS_RECOVERING = "was_recovering" 12,
+            WAS_RECOVERING = "was_recovering" 12, DELTA = "delta" 13,
         }
         /// The push.
         subscribed {

@@ -3,7 +3,7 @@
 use crate::admin::api::AdminApi;
 use crate::admin::api::ending::connection_of;
 use crate::admin::problem::AdminProblem;
-use crate::rooms::membership::RoomToJoin;
+use crate::rooms::entering::RoomToJoin;
 use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::wire::connection_id::ConnectionId;

@@ -7,7 +7,7 @@ use super::requests::{
 };
 use super::rooms::position_of;
 use crate::auth::rules::unix_now;
-use crate::rooms::membership::RoomToJoin;
+use crate::rooms::entering::RoomToJoin;
 use crate::session::context::Context;
 use crate::session::handle::Handle;
 use crate::session::identity::Identity;

@@ -1,0 +1,80 @@
+//! A room that a connection is about to join, and what it asks the room's home for.
+//!
+//! Invariant: the room was looked up and checked. Made by whoever joins rooms.
+
+use crate::namespace::Denied;
+use crate::namespace::resolved::ResolvedRoom;
+use crate::session::context::Context;
+use crate::session::shared::Shared;
+use crate::wire::publication::acks_of;
+use shardcast_engine::{
+    Address, Continuity, JoinDeltas, JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag,
+};
+
+/// A room that is joined, what the connection has had of it, and what it shows there.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomToJoin<'r> {
+    pub(crate) room: ResolvedRoom<'r>,
+    pub(crate) since: Option<Since>,
+    /// Only in a room that knows its members one by one.
+    pub(crate) shown: Option<OwnedData>,
+    /// The connection whose session goes on by this.
+    pub(crate) before: Option<Address>,
+    /// Whether it is sent deltas.
+    pub(crate) deltas: JoinDeltas,
+}
+
+impl<'r> RoomToJoin<'r> {
+    /// As new, with nothing to show.
+    pub(crate) fn new(shared: &'r Shared, room: &'r str) -> Result<RoomToJoin<'r>, Denied> {
+        Ok(RoomToJoin {
+            room: shared.resolve(room)?,
+            since: None,
+            shown: None,
+            before: None,
+            deltas: JoinDeltas::Never,
+        })
+    }
+
+    /// Asks the room's home for the membership.
+    pub(crate) fn ask(&self, cx: &mut Context<'_>, tag: Tag) -> Result<(), RoomError> {
+        let presence = self.room.presence();
+        let options = JoinOptions {
+            members_max: self.room.namespace().members_max,
+            log: self.room.log(),
+            since: self.since,
+            presence: presence.map(|class| JoinPresence {
+                class,
+                data: self.shown.clone(),
+                continuity: self.continuity(cx),
+            }),
+            acks: acks_of(cx.dialect()),
+            deltas: self.deltas,
+        };
+        cx.engine.join_with(self.room.name(), options, tag)?;
+        if presence.is_some() {
+            self.remember_shown(cx);
+        }
+        Ok(())
+    }
+
+    /// What presence knows of the connection's session.
+    fn continuity(&self, cx: &Context<'_>) -> Continuity {
+        match (self.before, cx.session.resumable()) {
+            (Some(before), _) => Continuity::Resumed(before),
+            (None, Some(_)) => Continuity::Session,
+            (None, None) => Continuity::None,
+        }
+    }
+
+    /// The session's next connection shows the same.
+    fn remember_shown(&self, cx: &mut Context<'_>) {
+        let rooms_max = cx.shared.rooms_per_connection_max;
+        if let Some(resumable) = cx.session.resumable_mut() {
+            resumable.show(self.room.name(), self.shown.as_ref());
+            if resumable.shows_more_than(rooms_max) {
+                resumable.forget_all_but(&cx.engine.rooms());
+            }
+        }
+    }
+}

@@ -27,6 +27,23 @@ pub const NATIVE: Server = Server {
     ..RAW
 };
 
+/// The same, spoken to in the Centrifuge protocol.
+pub const CENTRIFUGE_JSON: Server = Server {
+    key: "centrifuge-json",
+    name: "shardcast (Centrifuge JSON)",
+    protocol: "centrifuge-json",
+    path: "/",
+    ..NATIVE
+};
+
+/// The same in Protobuf.
+pub const CENTRIFUGE_PROTOBUF: Server = Server {
+    key: "centrifuge-protobuf",
+    name: "shardcast (Centrifuge Protobuf)",
+    protocol: "centrifuge-protobuf",
+    ..CENTRIFUGE_JSON
+};
+
 /// The same with every limit of clients on, none of which is reached.
 pub const NATIVE_LIMITS: Server = Server {
     key: "native-limits",

@@ -1,10 +1,12 @@
 //! The works, in the order in which they run and stand in tables; `work` explains the words.
 
+mod centrifuge;
+mod kept;
 mod terms;
 
 use crate::product::{
-    NATIVE, NATIVE_CHECKING, NATIVE_KEPT, NATIVE_LIMITS, NATIVE_PRESENCE, NATIVE_QUIET,
-    NATIVE_REFUSING, NATIVE_STORED, NATIVE_TOKENS, NATIVE_UNSTORED, NATIVE_USERS,
+    NATIVE, NATIVE_CHECKING, NATIVE_LIMITS, NATIVE_QUIET, NATIVE_REFUSING, NATIVE_TOKENS,
+    NATIVE_USERS,
 };
 use crate::server::{
     BUN, BUN_DEFLATE, BUN_TLS, FLOOR, MONOIO, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_PORTABLE,
@@ -316,36 +318,13 @@ pub static WORKS: &[Work] = &[
             Goal::ratio(CpuPerMessage, NATIVE_CHECKING, NATIVE_REFUSING).must(1.05),
         ],
     },
-    Work {
-        name: "history-1000",
-        title: "native broadcast × 1,000, 100k deliveries/s, with history",
-        group: Group::Engines,
-        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 100 --burst 1",
-        figures: &[CpuPerMessage],
-        servers: &[NATIVE, NATIVE_KEPT],
-        goals: &[Goal::cpu(NATIVE_KEPT, NATIVE).must(1.02)],
-    },
-    Work {
-        name: "history-1",
-        title: "native publishes to one subscriber, 10k/s, with history",
-        group: Group::Engines,
-        load: "broadcast --connections 1 --publishers 1 --payload 64 --rate 10000 --burst 1",
-        figures: &[CpuPerMessage],
-        servers: &[NATIVE, NATIVE_KEPT, NATIVE_UNSTORED, NATIVE_STORED],
-        goals: &[
-            Goal::cpu(NATIVE_KEPT, NATIVE).must(1.10),
-            Goal::cpu(NATIVE_STORED, NATIVE_UNSTORED).must(1.15),
-        ],
-    },
-    Work {
-        name: "presence-idle-10000",
-        title: "10,000 idle in one room with history and presence",
-        group: Group::Engines,
-        load: "idle --connections 10000 --rooms 1 --hold 2s",
-        figures: &[BytesPerConnection],
-        servers: &[NATIVE, NATIVE_PRESENCE],
-        goals: &[Goal::alone(BytesPerConnection, NATIVE_PRESENCE).must(260.0)],
-    },
+    kept::HISTORY_1000,
+    kept::HISTORY_1,
+    kept::PRESENCE_IDLE,
+    centrifuge::BROADCAST,
+    centrifuge::BURSTS,
+    centrifuge::ROUND_TRIP,
+    centrifuge::IDLE,
     Work {
         name: "native-idle-10000",
         title: "10,000 idle in one room",

@@ -1,6 +1,7 @@
 //! What to say to a server and what its messages mean: one interface here, one file below for each
 //! protocol. Invariant: a stamp that comes out was found intact. Called by `worker` and the loads.
 
+mod centrifuge;
 mod echo;
 mod native;
 mod nats;
@@ -32,6 +33,14 @@ pub(crate) enum Protocol {
     Socketio,
     /// The Pusher protocol, for sockudo.
     Pusher,
+    /// The Centrifuge client protocol, version 2, as lines of JSON.
+    #[value(name = "centrifuge-json")]
+    #[serde(rename = "centrifuge-json")]
+    CentrifugeJson,
+    /// The same in Protobuf.
+    #[value(name = "centrifuge-protobuf")]
+    #[serde(rename = "centrifuge-protobuf")]
+    CentrifugeProtobuf,
 }
 
 impl Protocol {
@@ -47,9 +56,12 @@ impl Protocol {
     fn stamps(self) -> Encoding {
         match self {
             Protocol::Raw | Protocol::Echo | Protocol::Nats => Encoding::Binary,
-            Protocol::Native | Protocol::Nchan | Protocol::Socketio | Protocol::Pusher => {
-                Encoding::Hex
-            }
+            Protocol::Native
+            | Protocol::Nchan
+            | Protocol::Socketio
+            | Protocol::Pusher
+            | Protocol::CentrifugeJson
+            | Protocol::CentrifugeProtobuf => Encoding::Hex,
         }
     }
 
@@ -61,7 +73,12 @@ impl Protocol {
     /// Whether there are rooms to choose from, not only one topic for everyone.
     pub(crate) fn has_rooms(self) -> bool {
         match self {
-            Protocol::Native | Protocol::Nats | Protocol::Socketio | Protocol::Pusher => true,
+            Protocol::Native
+            | Protocol::Nats
+            | Protocol::Socketio
+            | Protocol::Pusher
+            | Protocol::CentrifugeJson
+            | Protocol::CentrifugeProtobuf => true,
             Protocol::Raw | Protocol::Echo | Protocol::Nchan => false,
         }
     }
@@ -87,6 +104,14 @@ impl Protocol {
             Protocol::Nchan => Box::new(nchan::Nchan::new(body, path)),
             Protocol::Socketio => Box::new(socketio::Socketio::new(body, rooms, path)),
             Protocol::Pusher => Box::new(pusher::Pusher::new(body, rooms, path)),
+            Protocol::CentrifugeJson => {
+                let notation = centrifuge::CentrifugeNotation::Json;
+                Box::new(centrifuge::Centrifuge::new(notation, body, rooms, path))
+            }
+            Protocol::CentrifugeProtobuf => {
+                let notation = centrifuge::CentrifugeNotation::Protobuf;
+                Box::new(centrifuge::Centrifuge::new(notation, body, rooms, path))
+            }
         }
     }
 }
@@ -149,8 +174,14 @@ pub(crate) trait Speech: Debug {
         let _ = connections;
     }
 
-    /// Whether the server speaks first: then a connection is in use from `Incoming::Welcome` on,
-    /// else from the upgrade on.
+    /// Appends what a client with this role says as soon as it is upgraded, where the server waits
+    /// for that before it speaks.
+    fn append_greeting(&self, out: &mut Vec<u8>, role: Role) {
+        let _ = (out, role);
+    }
+
+    /// Whether the server speaks first, or answers the greeting: then a connection is in use from
+    /// `Incoming::Welcome` on, else from the upgrade on.
     fn has_welcome(&self) -> bool;
 
     /// Appends an echo (or a barrier).

@@ -258,7 +258,9 @@ impl Worker {
             self.agreed.count(words);
         }
         if let Some(load) = &self.load {
-            self.dialect.begin(index, load.role(index));
+            let role = load.role(index);
+            self.dialect.begin(index, role);
+            self.dialect.append_greeting(out, role);
         }
         if self.dialect.has_welcome() {
             self.sockets.become_phase(index, Phase::Greeting);

@@ -428,6 +428,12 @@ impl<'a> Context<'a> {
         beat.is_some_and(|beat| beat.take_answer())
     }
 
+    /// Whether messages keep the connection alive ([`crate::Heartbeat::Message`]).
+    pub fn is_sent_heartbeats(&self) -> bool {
+        let heartbeats = &self.core.connections.timers.heartbeats;
+        heartbeats.sends(self.ticket.slot)
+    }
+
     /// Counts and logs a panic that the application has caught itself.
     pub fn count_panic(&self) {
         self.core.count_panic(Some(self.ticket));

@@ -106,6 +106,12 @@ impl Heartbeats {
         self.0.get_mut(slot)?.as_deref_mut()
     }
 
+    /// Whether the connection is sent messages.
+    pub(crate) fn sends(&self, slot: u32) -> bool {
+        let beat = self.0.get(slot).and_then(Option::as_ref);
+        beat.is_some_and(|beat| beat.message.is_some())
+    }
+
     /// The connection ends.
     pub(crate) fn clear(&mut self, slot: u32) {
         if let Some(beat) = self.0.get_mut(slot) {

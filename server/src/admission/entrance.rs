@@ -32,6 +32,17 @@ pub(crate) struct Chosen {
     pub(crate) subprotocol: Option<&'static str>,
     /// In which form it is sent its messages; `None`: the usual one.
     pub(crate) form: Option<Form>,
+    pub(crate) pings: Pings,
+}
+
+/// Which pings keep a connection alive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pings {
+    /// The dialect's, where it has some.
+    #[default]
+    Dialect,
+    /// Those of RFC 6455.
+    WebSocket,
 }
 
 impl Entrances {
@@ -114,6 +125,11 @@ impl Entrances {
                 dialect,
                 subprotocol: request.choose_subprotocol(&[dialect.subprotocol()]),
                 form: Some(form),
+                pings: match form {
+                    // Who says nothing answers those of its WebSocket.
+                    Form::PushFrames => Pings::WebSocket,
+                    _ => Pings::Dialect,
+                },
             });
         }
         let by_path = if is_websocket {
@@ -141,6 +157,7 @@ impl Entrances {
                 dialect: spoken.unwrap_or(Dialect::NativeJson),
                 subprotocol: offered,
                 form: None,
+                pings: Pings::default(),
             });
         };
         let subprotocol = request.choose_subprotocol(&[dialect.subprotocol()]);
@@ -157,6 +174,7 @@ impl Entrances {
                 dialect,
                 subprotocol,
                 form: None,
+                pings: Pings::default(),
             }),
         }
     }
@@ -181,9 +199,10 @@ fn choose_encoding(request: &HttpRequest<'_>, other: Dialect) -> Chosen {
         Dialect::CentrifugeJson.subprotocol(),
     ]);
     let spoken = subprotocol.and_then(Dialect::from_subprotocol);
-    let mut parameters = request.query().unwrap_or_default().split('&');
+    let parameters = || request.query().unwrap_or_default().split('&');
     let wants_protobuf =
-        parameters.any(|one| matches!(one, "format=protobuf" | "cf_protocol=protobuf"));
+        parameters().any(|one| matches!(one, "format=protobuf" | "cf_protocol=protobuf"));
+    let wants_frames = parameters().any(|one| one == "cf_ws_frame_ping_pong=true");
     let dialect = spoken.unwrap_or(match wants_protobuf {
         true => Dialect::CentrifugeProtobuf,
         false => other,
@@ -192,6 +211,10 @@ fn choose_encoding(request: &HttpRequest<'_>, other: Dialect) -> Chosen {
         dialect,
         subprotocol,
         form: None,
+        pings: match wants_frames {
+            true => Pings::WebSocket,
+            false => Pings::Dialect,
+        },
     }
 }
 

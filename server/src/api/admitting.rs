@@ -4,14 +4,16 @@
 use super::service::Service;
 use crate::admission::arrival::{self, AdmissionOutcome, Arrival, Decision};
 use crate::admission::connect::Connect;
-use crate::admission::entrance::Chosen;
+use crate::admission::entrance::{Chosen, Pings};
 use crate::api::hooks::ConnectHook;
 use crate::auth::gate::{LaterPassage, Passage};
 use crate::limits::limiter::slot_of;
 use crate::session::context::Session;
 use crate::session::identity::Identity;
 use crate::wire::failure::HANDLER_FAILED;
-use shardcast_engine::{Accepted, Admission, Context as Engine, EncodingId, Notice, Refusal};
+use shardcast_engine::{
+    Accepted, Admission, Context as Engine, EncodingId, Heartbeat, Notice, Refusal,
+};
 use shardcast_protocol::http::{Headers, HttpRequest};
 use std::sync::Arc;
 
@@ -196,7 +198,10 @@ impl Service {
             subprotocol: chosen.subprotocol,
             encoding: EncodingId::new(chosen.dialect.index()),
             headers,
-            heartbeat: heartbeats.heartbeat_of(chosen.dialect, chosen.form),
+            heartbeat: match chosen.pings {
+                Pings::WebSocket => Heartbeat::WebSocketPing,
+                Pings::Dialect => heartbeats.heartbeat_of(chosen.dialect),
+            },
             form: chosen.form,
             ..Session::new(cx.now_ms(), identity).into()
         })

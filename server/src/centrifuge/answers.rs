@@ -9,7 +9,6 @@ use shardcast_protocol::dialect::centrifuge::{
     CentrifugeReply, Connected, Disconnect, Refusal, Subscribed, Transport,
 };
 use shardcast_protocol::dialect::{Id, Reply, ReplyMode};
-use shardcast_protocol::events::Form;
 use std::num::NonZeroU32;
 
 /// The state of what only the protocol has, to be shrunk afterwards.
@@ -46,10 +45,10 @@ pub(super) fn answer_connected(
     let connected = Connected {
         client: client.as_str(),
         version: &shared.server,
-        ping_s: match form {
+        ping_s: match cx.engine.is_sent_heartbeats() {
+            true => shared.centrifuge.ping_s,
             // Its WebSocket has pings of its own.
-            Some(Form::PushFrames) => 0,
-            _ => shared.centrifuge.ping_s,
+            false => 0,
         },
         transport: match (form, &session) {
             (None, _) => Transport::Connection,

@@ -5,7 +5,6 @@ use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::{Frame, Heartbeat, HeartbeatMessage};
 use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::dialect::centrifuge::{PING_JSON, PING_PROTOBUF};
-use shardcast_protocol::events::Form;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,11 +80,9 @@ impl CentrifugeOptions {
         Some(format!("{}{}", self.personal.as_deref()?, user?))
     }
 
-    /// How a dialect keeps its connections alive. Clients that say nothing answer the pings of
-    /// their WebSockets.
-    pub(crate) fn heartbeat_of(&self, dialect: Dialect, form: Option<Form>) -> Heartbeat {
+    /// How a dialect keeps its connections alive by pings of its own.
+    pub(crate) fn heartbeat_of(&self, dialect: Dialect) -> Heartbeat {
         match dialect {
-            _ if form == Some(Form::PushFrames) => Heartbeat::WebSocketPing,
             Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => {
                 Heartbeat::WebSocketPing
             }

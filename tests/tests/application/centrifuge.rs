@@ -90,6 +90,21 @@ fn publish(id: u32, channel: &str, data: &Value) -> Value {
     json!({"id": id, "publish": {"channel": channel, "data": data}})
 }
 
+/// Who wants them has the pings of its WebSocket, and is told of no others.
+#[test]
+fn pings_may_be_those_of_the_websocket() {
+    let server = server(app());
+    let path = format!("{PATH}?cf_ws_frame_ping_pong=true");
+    let mut client = Lines(Client::asking(server.address(), &path, "centrifuge-json"));
+    let reply = client.ask(&json!({"id": 1, "connect": {}}));
+    assert_eq!(
+        (&reply["connect"]["ping"], &reply["connect"]["pong"]),
+        (&Value::Null, &Value::Null)
+    );
+    client.say(&[json!({})]);
+    assert_eq!(client.closed().0, 3501);
+}
+
 /// Each of these ends the connection, and nothing behind it is answered.
 #[test]
 fn who_breaks_the_protocol_is_disconnected_for_good() {

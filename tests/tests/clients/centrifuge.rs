@@ -7,6 +7,7 @@
 
 mod api;
 mod deltas;
+mod streams;
 mod tokens;
 
 use crate::installed;

@@ -16,11 +16,14 @@ mod inward;
 mod model;
 mod nats;
 mod node;
+mod nodes;
 mod options;
 mod outward;
 mod redis;
 mod subject;
 mod subscribing;
+mod telling;
+pub(crate) mod view;
 
 pub use adapter::{
     Append, Appended, Broker, BrokerError, KeptInLog, Link, LogEntry, LogPage, LogPlace, Outbound,

@@ -1,6 +1,7 @@
 //! The control plane: one thread of its own, away from the shards, for the admin port and for
 //! signals. `serve` starts it.
 
+use crate::admin::api::cluster;
 use crate::admin::lifecycle::{Ask, Reloaded, Stage, Unchanged};
 use crate::admin::port;
 use crate::admin::state::AdminState;
@@ -68,6 +69,7 @@ impl Control {
                 runtime.spawn(hops);
                 runtime.block_on(async {
                     tokio::spawn(port::accept(listener, Arc::clone(&state)));
+                    tokio::spawn(cluster::follow(Arc::clone(&state)));
                     steer(signals, asks, &state, reload, &asked).await;
                 });
             })?;

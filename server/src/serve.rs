@@ -91,7 +91,7 @@ impl<'s> Serving<'s> {
         let admin = listener.local_addr()?;
         let lists = Arc::new(LiveLists::new(settings.addresses()));
         let app = app_of(settings, keys, admin.port(), lists.clone())?;
-        let of_app = AppSources::new(&app);
+        let (of_app, cluster) = (AppSources::new(&app), app.cluster_view());
         let (guard, admin_tls) = (guard_of(settings)?, admin_tls_of(settings)?);
         // Before the first client comes.
         let keeper = of_app.keeper(settings)?;
@@ -109,6 +109,7 @@ impl<'s> Serving<'s> {
             keeper,
             facts: ProcessFacts::new(server.engine()),
             steering,
+            cluster,
             batches: Semaphore::new(AdminApi::BATCHES_MAX),
         };
         let served = settings.centrifuge().is_some();

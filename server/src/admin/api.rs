@@ -5,6 +5,7 @@
 //! OpenAPI document are made of. Routes of the port lead here, behind its guard.
 
 pub(crate) mod batch;
+pub(crate) mod cluster;
 pub(crate) mod connections;
 pub(crate) mod document;
 pub(crate) mod ending;
@@ -21,6 +22,7 @@ use crate::admin::facts::ProcessFacts;
 use crate::admin::kept::Keeper;
 use crate::admin::lifecycle::Steering;
 use crate::admin::problem::AdminProblem;
+use crate::broker::view::ClusterView;
 use crate::session::handle::Handle;
 use crate::wire::failure::{Failure, Gone};
 use axum::body::Bytes;
@@ -43,6 +45,8 @@ pub(crate) struct AdminApi {
     pub(crate) keeper: Option<Keeper>,
     pub(crate) facts: ProcessFacts,
     pub(crate) steering: Steering,
+    /// `None`: this is no node of a cluster.
+    pub(crate) cluster: Option<Arc<ClusterView>>,
     /// Places for batches.
     pub(crate) batches: Semaphore,
 }

@@ -33,7 +33,7 @@ impl AppSources {
             limited: app.tally(),
             bans: app.bans(),
             stored: app.stored(),
-            bridged: app.bridged(),
+            bridged: app.cluster_view().map(|view| view.counts.clone()),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::auth::gate::TokenGate;
 use crate::auth::options::Auth;
 use crate::broker::Cluster;
 use crate::broker::bridge::PreparedBridge;
-use crate::broker::counts::BridgeCounts;
+use crate::broker::view::ClusterView;
 use crate::centrifuge::options::{Centrifuge, CentrifugeOptions};
 use crate::dispatch::registry::Registry;
 use crate::limits::limiter::Limiter;
@@ -62,7 +62,7 @@ pub struct App {
     persistence: Option<Persistence>,
     stored: Arc<StoreCounts>,
     cluster: Option<Cluster>,
-    bridged: Arc<BridgeCounts>,
+    view: Option<Arc<ClusterView>>,
     secrets: SecretSource,
     registry: Arc<Registry>,
     hooks: Hooks,
@@ -98,7 +98,7 @@ impl App {
             persistence: None,
             stored: Arc::default(),
             cluster: None,
-            bridged: Arc::default(),
+            view: None,
             secrets: SecretSource::default(),
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
@@ -243,13 +243,17 @@ impl App {
     /// The server is a node of a cluster: what is published at one node reaches the members at all
     /// (`docs/scale-out.md`). For [`App::start`] alone. Default: it is a server by itself.
     pub fn cluster(self, cluster: Cluster) -> App {
-        let cluster = Some(cluster);
-        App { cluster, ..self }
+        let view = ClusterView::new(&cluster.node, cluster.presence_lease);
+        App {
+            cluster: Some(cluster),
+            view: Some(Arc::new(view)),
+            ..self
+        }
     }
 
-    /// What the bridge to the broker has done; `None`: there is none.
-    pub(crate) fn bridged(&self) -> Option<Arc<BridgeCounts>> {
-        self.cluster.as_ref().map(|_| self.bridged.clone())
+    /// The cluster as this node sees it; `None`: there is none.
+    pub(crate) fn cluster_view(&self) -> Option<Arc<ClusterView>> {
+        self.view.clone()
     }
 
     /// What the store has done; `None`: there is none.
@@ -387,29 +391,31 @@ impl App {
             }
         };
         let (persistence, stored) = (self.persistence.clone(), self.stored.clone());
-        let (cluster, bridged) = (self.cluster.clone(), self.bridged.clone());
+        let cluster = self.cluster.clone().zip(self.view.clone());
         let shards = self.shards(&mut config, runtime);
         let store = match persistence {
             Some(persistence) => Some(shards.store(&persistence, stored, &mut config)?),
             None => None,
         };
         let bridge = match cluster {
-            Some(cluster) => {
+            Some((cluster, view)) => {
                 let prepared = PreparedBridge::new(cluster);
                 let (prepared, relay) = prepared.map_err(|error| StartError::Io {
                     what: "joining the cluster".into(),
                     source: std::io::Error::other(error),
                 })?;
                 config.relay = Some(relay);
-                Some(prepared)
+                Some((prepared, view))
             }
             None => None,
         };
         let make = shards.clone();
         let running = shardcast_engine::start(config, move |shard| make.shard(shard))?;
-        let engine = running.handle();
-        let handle = shards.attach(engine.clone());
-        let bridge = bridge.map(|bridge| bridge.start(handle.shared.clone(), engine, bridged));
+        let handle = shards.attach(running.handle());
+        let bridge = bridge.map(|(bridge, view)| {
+            let shared = handle.shared.clone();
+            bridge.start(shared, &running, view)
+        });
         let bridge = bridge.transpose().map_err(|source| StartError::Io {
             what: "starting the thread of the cluster".into(),
             source,

@@ -7,15 +7,16 @@
 
 use crate::broker::adapter::Broker;
 use crate::broker::connect::BrokerConnect;
-use crate::broker::counts::BridgeCounts;
 use crate::broker::inbox::Inbox;
 use crate::broker::inward::Inward;
 use crate::broker::node::ClusterNode;
 use crate::broker::options::{BadCluster, Cluster};
 use crate::broker::outward::Outward;
 use crate::broker::subscribing::Subscribing;
+use crate::broker::telling::{Telling, tell};
+use crate::broker::view::{ClusterView, NodeNews};
 use crate::session::shared::Shared;
-use shardcast_engine::{Handle as Engine, Relay, RelayReader};
+use shardcast_engine::{Relay, RelayReader, Running, ShardCounters};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -62,21 +63,23 @@ impl PreparedBridge {
     pub(crate) fn start(
         self,
         shared: Arc<Shared>,
-        engine: Engine,
-        counts: Arc<BridgeCounts>,
+        running: &Running,
+        view: Arc<ClusterView>,
     ) -> io::Result<Bridge> {
+        let counters = running.counters().to_vec();
         let node = ClusterNode {
             name: self.cluster.node.as_str().into(),
             run: random_run()?,
             shared,
-            engine,
-            counts,
+            engine: running.handle(),
+            counts: view.counts.clone(),
+            view,
         };
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("cluster".to_owned());
         let thread = thread.spawn(move || {
-            runtime.block_on(self.run(node, stopped));
+            runtime.block_on(self.run(node, counters, stopped));
             runtime.shutdown_background();
         })?;
         Ok(Bridge {
@@ -85,38 +88,64 @@ impl PreparedBridge {
         })
     }
 
-    async fn run(self, node: ClusterNode, stopped: oneshot::Receiver<()>) {
+    async fn run(
+        self,
+        node: ClusterNode,
+        counters: Vec<Arc<ShardCounters>>,
+        stopped: oneshot::Receiver<()>,
+    ) {
         let PreparedBridge {
             cluster,
             connect,
             relay,
         } = self;
         let (sender, inbox) = Inbox::new(cluster.queue_messages, cluster.queue_bytes);
+        let ends = BridgeEnds {
+            inbox,
+            relay,
+            counters,
+        };
         match connect {
             BrokerConnect::Redis(redis) => {
                 let broker = redis.start(sender);
-                serve(broker, inbox, relay, node, &cluster, stopped).await;
+                serve(broker, ends, node, &cluster, stopped).await;
             }
             BrokerConnect::Nats(nats) => {
                 let broker = nats.start(sender);
-                serve(broker, inbox, relay, node, &cluster, stopped).await;
+                serve(broker, ends, node, &cluster, stopped).await;
             }
         }
     }
 }
 
+/// What a bridge stands between.
+struct BridgeEnds {
+    inbox: Inbox,
+    relay: RelayReader,
+    counters: Vec<Arc<ShardCounters>>,
+}
+
 /// All tasks, until the server stops.
 async fn serve<B: Broker>(
     broker: B,
-    inbox: Inbox,
-    relay: RelayReader,
+    ends: BridgeEnds,
     node: ClusterNode,
     cluster: &Cluster,
     stopped: oneshot::Receiver<()>,
 ) {
     /// How long the last messages may take.
     const LAST: Duration = Duration::from_secs(1);
+    let BridgeEnds {
+        inbox,
+        relay,
+        counters,
+    } = ends;
     let broker = Arc::new(broker);
+    let lease = cluster.presence_lease;
+    if let Some(telling) = Telling::new(node.clone(), broker.clone(), counters, lease) {
+        tokio::spawn(telling.run());
+    }
+    let leaving = (node.clone(), broker.clone());
     let inward = Inward::new(node.clone(), inbox, broker.link());
     let outward = Outward::new(node.clone(), broker.clone(), relay);
     tokio::spawn(inward.run());
@@ -130,6 +159,9 @@ async fn serve<B: Broker>(
     let _dropped_or_told = stopped.await;
     // The engine has stopped by now, so this ends once all has gone.
     let _in_time = tokio::time::timeout(LAST, outward).await;
+    let (node, broker) = leaving;
+    let leave = tell(&node, &*broker, &NodeNews::Leaving);
+    let _in_time = tokio::time::timeout(LAST, leave).await;
 }
 
 /// What a node is called by itself: no other has the number.

@@ -29,10 +29,13 @@ pub(crate) enum BridgeCount {
     Malformed,
     Echoes,
     Gaps,
+    /// Those that are known, this one included.
+    Nodes,
+    NodesExpired,
 }
 
 impl BridgeCount {
-    pub(crate) const ALL: [BridgeCount; 16] = [
+    pub(crate) const ALL: [BridgeCount; 18] = [
         BridgeCount::Connected,
         BridgeCount::Subjects,
         BridgeCount::Losses,
@@ -49,6 +52,8 @@ impl BridgeCount {
         BridgeCount::Malformed,
         BridgeCount::Echoes,
         BridgeCount::Gaps,
+        BridgeCount::Nodes,
+        BridgeCount::NodesExpired,
     ];
 
     /// Its name and its meaning, as a metric.
@@ -114,14 +119,28 @@ impl BridgeCount {
                 "cluster_gaps",
                 "Times that messages of other nodes may have been missed: a lost connection, or what was dropped.",
             ),
+            BridgeCount::Nodes => NODES,
+            BridgeCount::NodesExpired => NODES_EXPIRED,
         }
     }
 
     /// Whether it goes up and down.
     pub(crate) const fn is_gauge(self) -> bool {
-        matches!(self, BridgeCount::Connected | BridgeCount::Subjects)
+        matches!(
+            self,
+            BridgeCount::Connected | BridgeCount::Subjects | BridgeCount::Nodes
+        )
     }
 }
+
+const NODES: (&str, &str) = (
+    "cluster_nodes",
+    "Nodes of the cluster that this one knows of, itself included.",
+);
+const NODES_EXPIRED: (&str, &str) = (
+    "cluster_nodes_expired",
+    "Nodes that were silent for longer than cluster.presence_lease.",
+);
 
 impl BridgeCounts {
     pub(crate) fn add(&self, count: BridgeCount, more: u64) {

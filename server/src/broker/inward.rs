@@ -10,11 +10,13 @@ use crate::broker::counts::BridgeCount;
 use crate::broker::envelope::{Body, Envelope, Recipient};
 use crate::broker::inbox::{Inbox, Incoming};
 use crate::broker::node::ClusterNode;
+use crate::broker::options::Cluster;
+use crate::broker::view::ClusterView;
 use crate::rooms::keys::Keys;
 use crate::session::identity::Identity;
 use crate::session::shared::Shared;
 use crate::wire::publication::{Added, content_of_elsewhere};
-use shardcast_engine::{Publication, PublicationKind, Publish, Refused, Target, Topic};
+use shardcast_engine::{Data, Publication, PublicationKind, Publish, Refused, Target, Topic};
 use tokio::sync::watch;
 
 /// The task.
@@ -88,6 +90,9 @@ impl Inward {
         if envelope.id.run == self.node.run {
             return Fate::Echo;
         }
+        if let (Recipient::Nodes, Body::State { node }) = (envelope.recipient, envelope.body) {
+            return self.hear(envelope.id.run, node, envelope.data);
+        }
         let shared = &self.node.shared;
         let (target, publish) = match publish_of(shared, &envelope) {
             Ok(publish) => publish,
@@ -100,6 +105,23 @@ impl Inward {
                 Err(Refused::Memory) => return Fate::Refused,
                 Err(Refused::Stopped) => return Fate::Over,
             }
+        }
+    }
+}
+
+impl Inward {
+    /// Another node tells something of itself.
+    fn hear(&self, run: u64, node: &str, data: Data<'_>) -> Fate {
+        let text = match data {
+            Data::Text(text) if text.len() <= ClusterView::NEWS_BYTES_MAX => text,
+            Data::Text(_) | Data::Binary(_) => return Fate::Malformed,
+        };
+        match serde_json::from_str(text) {
+            Ok(news) if Cluster::is_name(node) => match self.node.view.hear(run, node, news) {
+                true => Fate::Received,
+                false => Fate::Refused,
+            },
+            Ok(_) | Err(_) => Fate::Malformed,
         }
     }
 }

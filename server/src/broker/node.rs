@@ -1,6 +1,7 @@
 //! What the tasks of a bridge share: which node this is, and the server that it belongs to.
 
 use crate::broker::counts::BridgeCounts;
+use crate::broker::view::ClusterView;
 use crate::session::shared::Shared;
 use shardcast_engine::Handle as Engine;
 use std::sync::Arc;
@@ -15,4 +16,5 @@ pub(crate) struct ClusterNode {
     pub(crate) shared: Arc<Shared>,
     pub(crate) engine: Engine,
     pub(crate) counts: Arc<BridgeCounts>,
+    pub(crate) view: Arc<ClusterView>,
 }

@@ -62,6 +62,7 @@ impl<B: Broker> Subscribing<B> {
         let linger_ms = u64::try_from(linger.as_millis()).unwrap_or(u64::MAX);
         let mut interest = Interest::new(linger_ms);
         interest.activate(Subject::Everyone);
+        interest.activate(Subject::Nodes);
         Some(Subscribing {
             node,
             broker,

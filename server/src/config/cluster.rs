@@ -20,6 +20,7 @@ pub(crate) struct ClusterSettings {
     pub(super) tls_ca: FilePath,
     pub(super) tls_certificate: FilePath,
     pub(super) tls_key: FilePath,
+    pub(super) presence_lease: Duration,
     pub(super) linger: Duration,
     pub(super) queue_messages: usize,
     pub(super) queue_bytes: usize,
@@ -53,6 +54,7 @@ impl Default for ClusterSettings {
     fn default() -> ClusterSettings {
         let Cluster {
             prefix,
+            presence_lease,
             linger,
             queue_messages,
             queue_bytes,
@@ -69,6 +71,7 @@ impl Default for ClusterSettings {
             tls_ca: FilePath::default(),
             tls_certificate: FilePath::default(),
             tls_key: FilePath::default(),
+            presence_lease,
             linger,
             queue_messages,
             queue_bytes,
@@ -128,6 +131,7 @@ impl ClusterSettings {
                 ca: self.tls_ca.0.clone(),
                 certificate,
             },
+            presence_lease: self.presence_lease,
             linger: self.linger,
             queue_messages: self.queue_messages,
             queue_bytes: self.queue_bytes,

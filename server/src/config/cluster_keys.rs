@@ -82,6 +82,15 @@ pub(super) const TLS_KEY: Key = Key {
     kind: ValueKind::Other(PATH_RULE, |settings| &mut settings.cluster.tls_key),
 };
 
+pub(super) const PRESENCE_LEASE: Key = Key {
+    name: "cluster.presence_lease",
+    flag: None,
+    what: "How long another node that says nothing more is believed to be there. Each says four times in it that it is.",
+    kind: ValueKind::Time(Cluster::LEASE, |settings| {
+        &mut settings.cluster.presence_lease
+    }),
+};
+
 pub(super) const LINGER: Key = Key {
     name: "cluster.linger",
     flag: None,

@@ -272,6 +272,7 @@ pub(super) static KEYS: &[Key] = &[
     cluster_keys::TLS_CA,
     cluster_keys::TLS_CERTIFICATE,
     cluster_keys::TLS_KEY,
+    cluster_keys::PRESENCE_LEASE,
     cluster_keys::LINGER,
     cluster_keys::QUEUE_MESSAGES,
     cluster_keys::QUEUE_BYTES,

@@ -19,7 +19,7 @@ use shardcast_protocol::dialect::Code;
 use std::time::{Duration, Instant};
 
 /// Whose connections are closed: one of `user`, `address`, `connection` and `room`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DisconnectCall {
     user: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct DisconnectCall {
 }
 
 /// Who is kept out: a `user`, or an `address` or network.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BanCall {
     user: Option<String>,
@@ -47,7 +47,7 @@ pub(crate) struct BanCall {
 }
 
 /// Whose ban is lifted: a `user`, or an `address` or network.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UnbanCall {
     user: Option<String>,
@@ -56,7 +56,7 @@ pub(crate) struct UnbanCall {
 }
 
 /// Which tokens are taken no more: one, those of a user, or all that were issued before a moment.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevokeCall {
     /// The `jti` of one.
@@ -112,15 +112,16 @@ impl DisconnectCall {
 
 impl RevokeCall {
     /// What is revoked, and how long that is remembered.
-    fn read(self) -> Result<(Revocation, Duration), AdminProblem> {
+    fn read(&self) -> Result<(Revocation, Duration), AdminProblem> {
         let time = match &self.r#for {
             Some(text) => time_of(text)?,
             None => Revocations::LONGEST,
         };
-        let revocation = match (self.token, self.user, self.issued_before) {
-            (Some(id), None, None) => Revocation::Token(id.into()),
+        let named = (&self.token, &self.user, self.issued_before);
+        let revocation = match named {
+            (Some(id), None, None) => Revocation::Token(id.as_str().into()),
             (None, Some(name), issued_before) => Revocation::User {
-                name: name.into(),
+                name: name.as_str().into(),
                 // A token of this second is older than the call.
                 issued_before: issued_before.unwrap_or_else(|| unix_now() + 1),
             },
@@ -148,9 +149,15 @@ impl AdminApi {
     /// Keeps a user, an address or a network out for a time, and closes the connections that it
     /// has.
     pub(crate) async fn ban(&self, call: BanCall) -> Result<Disconnected, AdminProblem> {
+        let banned = self.ban_here(&call).await?;
+        self.tell_nodes("ban", &call)?;
+        Ok(banned)
+    }
+
+    pub(crate) async fn ban_here(&self, call: &BanCall) -> Result<Disconnected, AdminProblem> {
         let time = time_of(&call.r#for)?;
         let banned = banishment(call.user.as_deref(), call.address.as_deref())?;
-        let reason = call.reason.unwrap_or_else(|| "banned".to_owned());
+        let reason = call.reason.clone().unwrap_or_else(|| "banned".to_owned());
         let (code, reason) = ending(None, Some(reason))?;
         let whom = match (&call.user, &call.address) {
             (Some(user), _) => Whom::User(user),
@@ -165,6 +172,21 @@ impl AdminApi {
 
     /// Takes tokens no more, and closes the connections of their bearers.
     pub(crate) async fn revoke(&self, call: RevokeCall) -> Result<Disconnected, AdminProblem> {
+        // The other nodes' clocks have no say in it.
+        let of_user = call.user.as_ref().map(|_| unix_now() + 1);
+        let call = RevokeCall {
+            issued_before: call.issued_before.or(of_user),
+            ..call
+        };
+        let revoked = self.revoke_here(&call).await?;
+        self.tell_nodes("revoke", &call)?;
+        Ok(revoked)
+    }
+
+    pub(crate) async fn revoke_here(
+        &self,
+        call: &RevokeCall,
+    ) -> Result<Disconnected, AdminProblem> {
         let (revocation, time) = call.read()?;
         let ended = self.handle.revoke(revocation, time).await;
         let disconnected = ended.map_err(|refused| match refused {
@@ -190,6 +212,12 @@ impl AdminApi {
 
     /// Lifts a ban.
     pub(crate) async fn unban(&self, call: UnbanCall) -> Result<Lifted, AdminProblem> {
+        let lifted = self.unban_here(&call).await?;
+        self.tell_nodes("unban", &call)?;
+        Ok(lifted)
+    }
+
+    pub(crate) async fn unban_here(&self, call: &UnbanCall) -> Result<Lifted, AdminProblem> {
         let banned = banishment(call.user.as_deref(), call.address.as_deref())?;
         let lifted = self.bans.unban(&banned, Instant::now());
         self.keep().await?;
@@ -200,6 +228,18 @@ impl AdminApi {
     pub(crate) async fn disconnect(
         &self,
         call: DisconnectCall,
+    ) -> Result<Disconnected, AdminProblem> {
+        let ended = self.disconnect_here(&call).await?;
+        // A connection's id is one node's own.
+        if call.connection.is_none() {
+            self.tell_nodes("disconnect", &call)?;
+        }
+        Ok(ended)
+    }
+
+    pub(crate) async fn disconnect_here(
+        &self,
+        call: &DisconnectCall,
     ) -> Result<Disconnected, AdminProblem> {
         let (code, reason) = ending(call.code, call.reason.clone())?;
         let disconnected = self.end(call.whom()?, code, &reason).await?;

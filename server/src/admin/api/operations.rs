@@ -3,6 +3,7 @@
 //! against it.
 
 use crate::admin::api::batch::{BatchAnswer, BatchCall};
+use crate::admin::api::cluster::ClusterAnswer;
 use crate::admin::api::connections::{
     ConnectionDetail, ConnectionsPage, ConnectionsQuery, UserDetail,
 };
@@ -135,6 +136,9 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     operation!(Get "/api/info" "info" "Tells of the server and how much it does",
         Takes::Nothing => InfoAnswer, No,
         |api, _asked| api.info()),
+    operation!(Get "/api/cluster" "cluster" "Lists the nodes of the cluster",
+        Takes::Nothing => ClusterAnswer, No,
+        |api, _asked| api.cluster()?),
     operation!(Get "/api/config" "config" "Shows the configuration in force, without secrets",
         Takes::Nothing => ConfigAnswer, No,
         |api, _asked| api.config()),

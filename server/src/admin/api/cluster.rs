@@ -1,0 +1,125 @@
+//! Calls about the cluster that the server is a node of, and calls that hold at all of its nodes.
+
+use crate::admin::api::AdminApi;
+use crate::admin::problem::AdminProblem;
+use crate::admin::state::AdminState;
+use crate::broker::view::{ClusterView, NodeCall, TooManyCalls};
+use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// The nodes of a cluster.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ClusterAnswer {
+    /// The node that is asked, as the others call it.
+    node: String,
+    /// All that it knows of, itself first.
+    nodes: Vec<NodeAnswer>,
+}
+
+/// One node, as it said of itself.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct NodeAnswer {
+    name: String,
+    version: String,
+    /// Open sockets.
+    connections: u64,
+    /// Rooms with members there.
+    rooms: u64,
+    /// Users with connections there.
+    users: u64,
+    /// When it was heard, in milliseconds before the answer.
+    heard_ms_ago: u64,
+}
+
+impl AdminApi {
+    /// The nodes that this one knows of.
+    pub(crate) fn cluster(&self) -> Result<ClusterAnswer, AdminProblem> {
+        let view = self.cluster.as_ref();
+        let view =
+            view.ok_or_else(|| AdminProblem::not_found("this server is no node of a cluster"))?;
+        let facts = &self.facts;
+        let own = NodeAnswer {
+            name: view.name.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            connections: facts.connections(),
+            rooms: facts.sum(|shard| shard.rooms_home.get()),
+            users: facts.sum(|shard| shard.users_home.get()),
+            heard_ms_ago: 0,
+        };
+        let others = view
+            .others()
+            .into_iter()
+            .map(|(node, heard_ms_ago)| NodeAnswer {
+                name: node.name.into(),
+                version: node.facts.version,
+                connections: node.facts.connections,
+                rooms: node.facts.rooms,
+                users: node.facts.users,
+                heard_ms_ago,
+            });
+        Ok(ClusterAnswer {
+            node: view.name.to_string(),
+            nodes: std::iter::once(own).chain(others).collect(),
+        })
+    }
+
+    /// Has all other nodes do what was done here, if there are any.
+    ///
+    /// # Errors
+    /// It holds here, and too much waits to be told.
+    pub(crate) fn tell_nodes(
+        &self,
+        call: &'static str,
+        body: &impl Serialize,
+    ) -> Result<(), AdminProblem> {
+        let Some(view) = &self.cluster else {
+            return Ok(());
+        };
+        let told = told(view, call, body);
+        told.map_err(|TooManyCalls| {
+            let detail = "it holds at this node, and too much waits to be told to the others";
+            AdminProblem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        })
+    }
+
+    /// Does what was asked of another node.
+    async fn do_here(&self, call: NodeCall) -> Result<(), AdminProblem> {
+        let NodeCall { call, body } = call;
+        match &*call {
+            "disconnect" => self.disconnect_here(&read(body)?).await.map(drop),
+            "ban" => self.ban_here(&read(body)?).await.map(drop),
+            "unban" => self.unban_here(&read(body)?).await.map(drop),
+            "revoke" => self.revoke_here(&read(body)?).await.map(drop),
+            _ => Err(AdminProblem::bad_request("no such call")),
+        }
+    }
+}
+
+fn told(view: &ClusterView, call: &str, body: &impl Serialize) -> Result<(), TooManyCalls> {
+    // What was read from JSON can be written.
+    let body = serde_json::to_value(body).map_err(|_| TooManyCalls)?;
+    let call = call.to_owned();
+    view.tell(NodeCall { call, body })
+}
+
+fn read<T: DeserializeOwned>(body: serde_json::Value) -> Result<T, AdminProblem> {
+    serde_json::from_value(body).map_err(|error| AdminProblem::bad_request(error.to_string()))
+}
+
+/// Does what operators ask of other nodes, one call after the other, as long as there is a cluster.
+pub(crate) async fn follow(state: Arc<AdminState>) {
+    let view = state.api.as_ref().and_then(|api| api.cluster.clone());
+    let Some(mut calls) = view.and_then(|view| view.take_to_do()) else {
+        return;
+    };
+    while let Some(call) = calls.recv().await {
+        let Some(api) = &state.api else { return };
+        let name = call.call.clone();
+        if let Err(problem) = api.do_here(call).await {
+            tracing::warn!(call = %name, ?problem, "what an operator has asked of another node is not done here");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The task by which a node tells all others that it is there, and what operators have said at it;
+//! and that notices who has not been heard for too long.
+
+use crate::broker::adapter::{Broker, Link, Outbound};
+use crate::broker::counts::BridgeCount;
+use crate::broker::envelope::{Body, Envelope, MessageId, Recipient};
+use crate::broker::node::ClusterNode;
+use crate::broker::nodes::{IsConnected, NodeFacts};
+use crate::broker::subject::Subject;
+use crate::broker::view::NodeNews;
+use shardcast_engine::{Data, DataEncoding, ShardCounters};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+/// The task.
+pub(crate) struct Telling<B> {
+    node: ClusterNode,
+    broker: Arc<B>,
+    counters: Vec<Arc<ShardCounters>>,
+    news: mpsc::Receiver<NodeNews>,
+    link: watch::Receiver<Link>,
+    every: Duration,
+}
+
+impl<B: Broker> Telling<B> {
+    /// A node says so often in a lease that it is there: three words of four may be lost.
+    const WORDS_PER_LEASE: u32 = 4;
+
+    /// `None`: another bridge has the queue.
+    pub(crate) fn new(
+        node: ClusterNode,
+        broker: Arc<B>,
+        counters: Vec<Arc<ShardCounters>>,
+        lease: Duration,
+    ) -> Option<Telling<B>> {
+        let news = node.view.take_to_tell()?;
+        let link = broker.link();
+        Some(Telling {
+            node,
+            broker,
+            counters,
+            news,
+            link,
+            every: lease / Self::WORDS_PER_LEASE,
+        })
+    }
+
+    /// Runs until the adapter is gone.
+    pub(crate) async fn run(mut self) {
+        let mut ticks = interval_at(Instant::now(), self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.follow_link();
+        loop {
+            tokio::select! {
+                biased;
+                changed = self.link.changed() => match changed {
+                    Ok(()) => {
+                        self.follow_link();
+                        self.tell(&self.alive()).await;
+                    }
+                    Err(_) => return,
+                },
+                Some(news) = self.news.recv() => self.tell(&news).await,
+                _ = ticks.tick() => {
+                    self.tell(&self.alive()).await;
+                    self.expire();
+                }
+            }
+        }
+    }
+
+    fn follow_link(&mut self) {
+        let is_connected = match self.link.borrow_and_update().connected {
+            true => IsConnected::Yes,
+            false => IsConnected::No,
+        };
+        self.node.view.connected(is_connected);
+    }
+
+    fn expire(&self) {
+        let (known, gone) = self.node.view.expire();
+        let counts = &self.node.counts;
+        counts.set(BridgeCount::Nodes, known as u64 + 1);
+        counts.add(BridgeCount::NodesExpired, gone as u64);
+    }
+
+    fn alive(&self) -> NodeNews {
+        let sum = |of: fn(&ShardCounters) -> u64| {
+            let shards = self.counters.iter();
+            shards.map(|shard| of(shard)).sum()
+        };
+        NodeNews::Alive(NodeFacts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            connections: sum(|shard| shard.connections.get()),
+            rooms: sum(|shard| shard.rooms_home.get()),
+            users: sum(|shard| shard.users_home.get()),
+        })
+    }
+
+    async fn tell(&self, news: &NodeNews) {
+        tell(&self.node, &*self.broker, news).await;
+    }
+}
+
+/// Tells all nodes something. What is lost on the way is counted by nobody: the next word says
+/// more.
+pub(crate) async fn tell(node: &ClusterNode, broker: &impl Broker, news: &NodeNews) {
+    let Ok(text) = serde_json::to_string(news) else {
+        return;
+    };
+    let envelope = Envelope {
+        place: None,
+        id: MessageId {
+            run: node.run,
+            number: 0,
+        },
+        recipient: Recipient::Nodes,
+        body: Body::State { node: &node.name },
+        key: "",
+        conflate: "",
+        data: Data::Text(&text),
+        encoding: DataEncoding::default(),
+    };
+    let Some(payload) = envelope.write() else {
+        return;
+    };
+    let subject = Subject::Nodes;
+    let payload = payload.into();
+    // Without a connection nobody hears; the node says it again once there is one.
+    let _lost = broker.publish(&[Outbound { subject, payload }]).await;
+}

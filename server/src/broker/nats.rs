@@ -49,7 +49,7 @@ impl NatsConnect {
     /// # Errors
     /// One of them cannot be used.
     pub(crate) fn new(cluster: &Cluster) -> Result<NatsConnect, BadCluster> {
-        let dial = NatsDial::new(cluster).map_err(|why| BadCluster { key: "url", why })?;
+        let dial = NatsDial::new(cluster)?;
         let prefix = cluster.prefix.clone();
         Ok(NatsConnect { dial, prefix })
     }

@@ -17,6 +17,7 @@ pub(crate) struct ClusterSettings {
     pub(super) user: Word,
     pub(super) password_file: FilePath,
     pub(super) password_env: VariableName,
+    pub(super) credentials_file: FilePath,
     pub(super) tls_ca: FilePath,
     pub(super) tls_certificate: FilePath,
     pub(super) tls_key: FilePath,
@@ -68,6 +69,7 @@ impl Default for ClusterSettings {
             user: Word::default(),
             password_file: FilePath::default(),
             password_env: VariableName::default(),
+            credentials_file: FilePath::default(),
             tls_ca: FilePath::default(),
             tls_certificate: FilePath::default(),
             tls_key: FilePath::default(),
@@ -100,6 +102,12 @@ impl ClusterSettings {
                 "must be none where cluster.password_file is not",
             ));
         }
+        if self.credentials_file.0.is_some() && self.broker.0 != Some(BrokerKind::Nats) {
+            problems.push((
+                "cluster.credentials_file",
+                "must be none unless cluster.broker is nats",
+            ));
+        }
         if self.tls_certificate.0.is_some() != self.tls_key.0.is_some() {
             problems.push((
                 "cluster.tls_key",
@@ -125,7 +133,7 @@ impl ClusterSettings {
             credentials: Credentials {
                 user: self.user.0.clone(),
                 password: self.password()?,
-                file: None,
+                file: self.credentials_file.0.clone(),
             },
             tls: BrokerTls {
                 ca: self.tls_ca.0.clone(),
@@ -280,6 +288,12 @@ mod tests {
         let told = settings.options();
         let expected = Cluster::new(BrokerKind::Redis, "redis://a:1", "one");
         assert_eq!(told, Ok(Some(expected)));
+        settings.credentials_file.0 = Some("/nats.creds".into());
+        assert_eq!(settings.problems().len(), 1, "Redis has no such file");
+        settings.broker.0 = Some(BrokerKind::Nats);
+        assert_eq!(settings.problems(), []);
+        let told = settings.options().expect("no password").expect("a node");
+        assert_eq!(told.credentials.file, Some("/nats.creds".into()));
         settings.password_env.0 = Some("NO_SUCH_VARIABLE_IS_SET".to_owned());
         let fault = settings.options().expect_err("there is no password");
         assert_eq!(fault.key, "cluster.password_env");

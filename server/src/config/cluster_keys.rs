@@ -61,6 +61,13 @@ pub(super) const PASSWORD_ENV: Key = Key {
     kind: ValueKind::Other(VARIABLE_RULE, |settings| &mut settings.cluster.password_env),
 };
 
+pub(super) const CREDENTIALS_FILE: Key = Key {
+    name: "cluster.credentials_file",
+    flag: None,
+    what: "NATS: the file with the JWT of a user and the seed of its key, as nsc writes it.",
+    kind: ValueKind::Other(PATH_RULE, |settings| &mut settings.cluster.credentials_file),
+};
+
 pub(super) const TLS_CA: Key = Key {
     name: "cluster.tls_ca",
     flag: None,

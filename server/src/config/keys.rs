@@ -269,6 +269,7 @@ pub(super) static KEYS: &[Key] = &[
     cluster_keys::USER,
     cluster_keys::PASSWORD_FILE,
     cluster_keys::PASSWORD_ENV,
+    cluster_keys::CREDENTIALS_FILE,
     cluster_keys::TLS_CA,
     cluster_keys::TLS_CERTIFICATE,
     cluster_keys::TLS_KEY,

@@ -514,6 +514,11 @@ fn nodes_come_to_nats_as_themselves() {
             cluster.credentials.password = password("token");
         })
         .await;
+        let file = |name: &str| format!("{}/tests/cluster/{name}", env!("CARGO_MANIFEST_DIR"));
+        comes_in(&["-c", &file("operator.conf")], |cluster| {
+            cluster.credentials.file = Some(PathBuf::from(file("user.creds")));
+        })
+        .await;
         let tls = [
             "--tlsverify",
             "--tlscert",

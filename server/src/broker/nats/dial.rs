@@ -5,7 +5,7 @@
 
 use crate::broker::nats::login::{BadNatsLogin, NatsLogin};
 use crate::broker::nats::wire::{BadNats, NatsOp, put_line, read_op};
-use crate::broker::options::{BrokerTls, Cluster};
+use crate::broker::options::{BadCluster, BrokerTls, Cluster};
 use bytes::BytesMut;
 use serde::Deserialize;
 use std::io;
@@ -97,7 +97,8 @@ impl NatsDial {
 
     /// # Errors
     /// For the operator: what of the configuration cannot be used.
-    pub(super) fn new(cluster: &Cluster) -> Result<NatsDial, String> {
+    pub(super) fn new(cluster: &Cluster) -> Result<NatsDial, BadCluster> {
+        let bad = |key, why| BadCluster { key, why };
         let servers: Option<Vec<NatsServer>> = cluster
             .urls
             .iter()
@@ -105,9 +106,15 @@ impl NatsDial {
             .collect();
         let servers = servers.filter(|servers| !servers.is_empty());
         Ok(NatsDial {
-            servers: servers.ok_or("a URL of NATS is nats://HOST:PORT or tls://HOST:PORT")?,
-            tls: connector(&cluster.tls)?,
-            login: NatsLogin::new(&cluster.credentials)?,
+            servers: servers.ok_or_else(|| {
+                bad(
+                    "url",
+                    "NATS has URLs as nats://HOST:PORT or tls://HOST:PORT".to_owned(),
+                )
+            })?,
+            tls: connector(&cluster.tls).map_err(|why| bad("tls_ca", why))?,
+            login: NatsLogin::new(&cluster.credentials)
+                .map_err(|why| bad("credentials_file", why))?,
             name: cluster.node.clone(),
         })
     }

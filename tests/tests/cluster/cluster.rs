@@ -64,11 +64,16 @@ impl Fault {
 impl Cluster {
     /// Starts a broker and so many nodes.
     pub(crate) fn start(kind: Kind, nodes: usize) -> Cluster {
+        Cluster::start_with(kind, nodes, "")
+    }
+
+    /// The same with further lines of `[cluster]`.
+    pub(crate) fn start_with(kind: Kind, nodes: usize, more: &str) -> Cluster {
         let broker = Broker::start(kind);
         let name = kind.name();
         let lines = format!(
             "broker = \"{name}\"\nurl = \"{name}://{{broker}}\"\nprefix = \"test\"\n\
-             linger = \"1s\"\n"
+             linger = \"1s\"\n{more}"
         );
         let nodes = (0..nodes)
             .map(|number| Node::start(&format!("node-{number}"), broker.address(), &lines));

@@ -3,7 +3,8 @@
 
 use crate::broker::Kind;
 use crate::cluster::{Cluster, Fault, NODES};
-use crate::crowd::{Crowd, Listener};
+use crate::crowd::{Crowd, Listener, connect};
+use crate::link::Weather;
 use crate::scene::{on_each_broker, until};
 use std::time::Duration;
 
@@ -111,5 +112,58 @@ fn local_members_hear_each_other_while_the_broker_stands_still() {
             |it: &mut Cluster| it.broker.thaw(),
         );
         without_a_broker(kind, leave, back).await;
+    });
+}
+
+#[test]
+fn what_finds_no_room_is_counted_and_the_rest_goes_on() {
+    /// Far more than sockets and buffers hold, in messages that the server takes.
+    const MESSAGES: usize = 600;
+    on_each_broker(async |kind: Kind| {
+        let few = "queue_messages = 64\nqueue_bytes = \"1MiB\"\n";
+        let cluster = Cluster::start_with(kind, 2, few);
+        let mut crowd = Crowd::gather(&cluster.urls(), "plain:full").await;
+        crowd.converge().await;
+        let [near, far] = &cluster.nodes[..] else {
+            panic!("two nodes");
+        };
+        let dropped =
+            || near.metric("cluster_sent_dropped_total") + near.metric("cluster_sent_lost_total");
+        assert_eq!(dropped(), 0);
+        near.link.set(Weather::Silent);
+        let client = connect(&near.url());
+        let large = "x".repeat(60 << 10);
+        for _ in 0..MESSAGES {
+            let publish = client.publish("plain:other", &large);
+            publish.send().await.expect("local delivery goes on");
+        }
+        until("what found no room is counted", || dropped() > 0).await;
+        near.link.set(Weather::Fair);
+        assert!(far.is_connected());
+        crowd.judge().await;
+    });
+}
+
+#[test]
+fn nodes_know_who_is_there_within_the_lease() {
+    on_each_broker(async |kind: Kind| {
+        let mut cluster = Cluster::start_with(kind, NODES, "presence_lease = \"2s\"\n");
+        let all_know = |cluster: &Cluster, running: usize| {
+            let nodes = cluster.nodes.iter().filter(|node| node.is_running());
+            let mut known = nodes.map(|node| node.metric("cluster_nodes"));
+            known.all(|count| count == running as u64)
+        };
+        until("all know all", || all_know(&cluster, NODES)).await;
+        // A death is found by silence, a deployment is told.
+        cluster.nodes[2].kill();
+        until("the dead one is forgotten", || {
+            all_know(&cluster, NODES - 1)
+        })
+        .await;
+        cluster.nodes[2].restart();
+        until("all know all again", || all_know(&cluster, NODES)).await;
+        cluster.suffer(Fault::Deploy(1)).await;
+        cluster.suffer(Fault::KillBroker(SPAN)).await;
+        until("all know all still", || all_know(&cluster, NODES)).await;
     });
 }

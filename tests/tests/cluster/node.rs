@@ -6,6 +6,10 @@ use crate::link::Link;
 use crate::place::{Place, Side};
 use shardcast_tests::Served;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Before the admin port is asked: it refuses who asks hundreds of times a second.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A node, running or not.
 #[derive(Debug)]
@@ -51,10 +55,22 @@ impl Node {
         format!("ws://{}/ws", self.address)
     }
 
+    /// Whether it was not killed.
+    pub(crate) fn is_running(&self) -> bool {
+        self.served.is_some()
+    }
+
     /// Whether it says that it has a connection to the broker.
     #[track_caller]
     pub(crate) fn is_connected(&self) -> bool {
-        self.served().metric("cluster_connected") == 1
+        self.metric("cluster_connected") == 1
+    }
+
+    /// A metric, as [`Served::metric`], asked no faster than the admin port bears.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        std::thread::sleep(ASK_AGAIN);
+        self.served().metric(name)
     }
 
     /// What runs.

@@ -20,6 +20,8 @@ mod nodes;
 mod options;
 mod outward;
 mod redis;
+#[cfg(test)]
+mod simulation;
 mod subject;
 mod subscribing;
 mod telling;

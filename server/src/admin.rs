@@ -9,6 +9,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod metrics;
 pub(crate) mod port;
 pub(crate) mod problem;
+pub(crate) mod rules;
 pub(crate) mod sources;
 pub(crate) mod state;
 pub(crate) mod tls;

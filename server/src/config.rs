@@ -41,7 +41,7 @@ pub(crate) use check::check;
 pub(crate) use cluster::PasswordFault;
 pub(crate) use given::Given;
 pub(crate) use page::{default_page, effective_page};
-pub(crate) use settings::Settings;
+pub(crate) use settings::{ExchangedRules, Settings};
 pub(crate) use shown::{differences, shown};
 pub(crate) use tls::{ClientAuth, TlsSettings};
 pub(crate) use value::{LogFormat, duration as read_duration};

@@ -30,6 +30,7 @@ mod session;
 mod store;
 mod tls;
 mod tokens;
+mod versions;
 mod wire;
 
 pub use access::networks::{BadNetwork, Networks};

@@ -340,6 +340,11 @@ impl Namespaces {
         self.0.kept.presence.clone()
     }
 
+    /// Whether rooms keep what they keep in the same classes, which an engine is started with.
+    pub(crate) fn keeps_as(&self, other: &Namespaces) -> bool {
+        self.0.kept == other.0.kept
+    }
+
     /// The namespace of rooms without a prefix.
     pub fn default_namespace(&self) -> &Namespace {
         &self.0.default.namespace

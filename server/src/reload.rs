@@ -6,6 +6,7 @@
 
 use crate::access::lists::LiveLists;
 use crate::admin::lifecycle::{InForce, Reloaded, Unchanged};
+use crate::admin::rules::LiveRules;
 use crate::admin::state::AdminState;
 use crate::admin::tls::ReadAdminTls;
 use crate::admin::token::AdminToken;
@@ -27,6 +28,7 @@ pub(crate) struct Reload {
     /// If it asks for tokens.
     pub(crate) gate: Option<Arc<TokenGate>>,
     pub(crate) lists: Arc<LiveLists>,
+    pub(crate) rules: LiveRules,
     pub(crate) level: LogLevel,
     pub(crate) audit: Audit,
     pub(crate) in_force: Arc<InForce>,
@@ -116,7 +118,8 @@ impl Reload {
             self.level.set(settings.log_level());
         }
         let (mut applied, mut needs_restart) = (Vec::new(), Vec::new());
-        let merged = old.with_what_is_exchanged(&settings);
+        let rules = self.rules.exchange(&old, &settings);
+        let merged = old.with_what_is_exchanged(&settings, rules);
         let left = config::differences(&merged, &settings);
         for name in config::differences(&old, &settings) {
             match left.contains(&name) {

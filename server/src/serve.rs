@@ -8,6 +8,7 @@ use crate::admin::facts::ProcessFacts;
 use crate::admin::guard::{Guard, OperatorCertificates};
 use crate::admin::kept::NotKept;
 use crate::admin::lifecycle::{InForce, Lifecycle, Stage, Steering};
+use crate::admin::rules::LiveRules;
 use crate::admin::sources::AppSources;
 use crate::admin::state::AdminState;
 use crate::admin::tls::{AdminTls, BadAdminTls};
@@ -126,6 +127,7 @@ impl<'s> Serving<'s> {
             certificates,
             gate: of_app.gate,
             lists,
+            rules: LiveRules::new(server.handle().shared, of_app.origins, admin.port()),
             level,
             audit,
             in_force: in_force.clone(),

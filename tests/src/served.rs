@@ -20,7 +20,7 @@ pub struct Served {
     program: Program,
     ready: String,
     /// Goes with the server.
-    _configuration: Configuration,
+    configuration: Configuration,
 }
 
 /// A configuration file, which goes when this is dropped.
@@ -77,7 +77,7 @@ impl Served {
         Served {
             program,
             ready,
-            _configuration: configuration,
+            configuration,
         }
     }
 
@@ -207,6 +207,14 @@ impl Served {
     /// Tells it to read its files again.
     pub fn hang_up(&self) {
         self.program.signal("HUP");
+    }
+
+    /// Gives it another configuration file, which it reads when it is told to.
+    ///
+    /// # Panics
+    /// The file cannot be written.
+    pub fn reconfigure(&self, toml: &str) {
+        fs::write(&self.configuration.0, toml).expect("a temporary file");
     }
 
     /// Waits for the end, which the caller has brought about: its exit code and everything that it

@@ -12,6 +12,7 @@ use crate::access::origin::Origins;
 use crate::access::proxies::Proxies;
 use crate::audit::event::AuditEvent;
 use crate::auth::gate::TokenGate;
+use crate::versions::Versions;
 use shardcast_engine::{Context as Engine, Peer, Refusal};
 use shardcast_protocol::http::HttpRequest;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use std::time::Duration;
 /// Who may ask at all: the same for all shards.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessRules {
-    pub(crate) origins: Origins,
+    pub(crate) origins: Arc<Versions<Origins>>,
     pub(crate) proxies: Proxies,
     pub(crate) lists: Arc<LiveLists>,
     pub(crate) bans: Arc<Bans>,
@@ -30,7 +31,7 @@ pub(crate) struct AccessRules {
 impl AccessRules {
     pub(crate) fn new() -> AccessRules {
         AccessRules {
-            origins: Origins::own(),
+            origins: Arc::new(Versions::new(Origins::own())),
             proxies: Proxies::none(),
             lists: Arc::new(LiveLists::new(AddressLists::default())),
             bans: Arc::default(),
@@ -81,10 +82,11 @@ impl Gate {
             cx.set_peer(client);
             self.judge(access, client)?;
         }
-        match access.origins.check(request, client) {
+        let origins = access.origins.get();
+        match origins.check(request, client) {
             // A page that brings a token has it from its user, not from the browser:
             // whether it is good is found out next.
-            Err(_) if access.origins.is_own_only() && brings_token(tokens, request) => Ok(()),
+            Err(_) if origins.is_own_only() && brings_token(tokens, request) => Ok(()),
             checked => Ok(checked?),
         }
     }
@@ -101,9 +103,10 @@ impl Gate {
         request: &HttpRequest<'_>,
     ) -> Result<(), Refusal> {
         let client = access.proxies.client(cx.peer(), request)?;
-        match access.origins.check(request, client) {
+        let origins = access.origins.get();
+        match origins.check(request, client) {
             // Its page opened the stream with a token, and posts by what the stream told it.
-            Err(_) if access.origins.is_own_only() && tokens.is_some() => Ok(()),
+            Err(_) if origins.is_own_only() && tokens.is_some() => Ok(()),
             checked => Ok(checked?),
         }
     }

@@ -2,6 +2,7 @@
 //! who is refused.
 
 use crate::access::bans::Bans;
+use crate::access::origin::Origins;
 use crate::admin::kept::{Keeper, NotKept, Refusing};
 use crate::admin::metrics::Metrics;
 use crate::api::app::App;
@@ -13,6 +14,7 @@ use crate::limits::tally::Tally;
 use crate::log::Audit;
 use crate::session::refusals::RefusalCounts;
 use crate::store::counts::StoreCounts;
+use crate::versions::Versions;
 use std::sync::Arc;
 
 /// Of one application.
@@ -23,6 +25,7 @@ pub(crate) struct AppSources {
     pub(crate) bans: Arc<Bans>,
     stored: Option<Arc<StoreCounts>>,
     bridged: Option<Arc<BridgeCounts>>,
+    pub(crate) origins: Arc<Versions<Origins>>,
 }
 
 impl AppSources {
@@ -34,6 +37,7 @@ impl AppSources {
             bans: app.bans(),
             stored: app.stored(),
             bridged: app.cluster_view().map(|view| view.counts.clone()),
+            origins: app.live_origins(),
         }
     }
 

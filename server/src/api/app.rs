@@ -36,6 +36,7 @@ use crate::session::shared::{SessionRules, Shared};
 use crate::session::token::SecretSource;
 use crate::store::counts::StoreCounts;
 use crate::store::options::Persistence;
+use crate::versions::Versions;
 use crate::wire::failure::Failure;
 use shardcast_engine::{CloseReason, Config, LogClass, Missed, Refusal, StartError, Topic};
 use shardcast_protocol::dialect::{Dialect, Rules};
@@ -157,7 +158,7 @@ impl App {
     /// Which web pages may connect. Default: the server's own ([`Origins`]). A page of another
     /// origin is answered 403, before any hook is asked.
     pub fn origins(mut self, origins: Origins) -> App {
-        self.access.origins = origins;
+        self.access.origins = Arc::new(Versions::new(origins));
         self
     }
 
@@ -368,6 +369,11 @@ impl App {
         self.gate.as_ref()
     }
 
+    /// Which pages may connect, to be exchanged.
+    pub(crate) fn live_origins(&self) -> Arc<Versions<Origins>> {
+        self.access.origins.clone()
+    }
+
     /// Where refusals are counted.
     pub(crate) fn refusals(&self) -> &RefusalCounts {
         &self.refusals
@@ -455,7 +461,7 @@ impl App {
                 config.shards,
             ),
             centrifuge: CentrifugeOptions::new(&self.centrifuge, config.idle_timeout),
-            namespaces: self.namespaces,
+            namespaces: Versions::new(self.namespaces),
             latencies: Arc::default(),
             refusals: self.refusals,
             gate: self.gate,

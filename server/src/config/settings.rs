@@ -127,6 +127,14 @@ impl Default for Settings {
     }
 }
 
+/// Which of the rules that shards look at are exchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExchangedRules {
+    pub(crate) origins: bool,
+    pub(crate) limits: bool,
+    pub(crate) namespaces: bool,
+}
+
 /// permessage-deflate. Its other values stand whether it is enabled or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Compressed {
@@ -300,6 +308,11 @@ impl Settings {
             .expect("the keys' ranges and `CrossChecks` are stricter")
     }
 
+    /// Whether the longest name of a room is the same, by which namespaces are judged.
+    pub(crate) fn has_room_names_of(&self, other: &Settings) -> bool {
+        self.engine.room_name_bytes_max == other.engine.room_name_bytes_max
+    }
+
     /// Which web pages may connect.
     pub(crate) fn origins(&self) -> Origins {
         self.origins.clone()
@@ -345,7 +358,11 @@ impl Settings {
 
     /// These settings, with what of the others is exchanged while the server runs. Where the server
     /// has begun without something (TLS, a token), or would go on without it, that stays.
-    pub(crate) fn with_what_is_exchanged(&self, others: &Settings) -> Settings {
+    pub(crate) fn with_what_is_exchanged(
+        &self,
+        others: &Settings,
+        rules: ExchangedRules,
+    ) -> Settings {
         let mut merged = Settings {
             drain_timeout: others.drain_timeout,
             lame_duck: others.lame_duck,
@@ -365,6 +382,16 @@ impl Settings {
         }
         if self.auth.tokens != TokenMode::Off {
             merged.auth.keys = others.auth.keys.clone();
+        }
+        if rules.origins {
+            merged.origins = others.origins.clone();
+        }
+        if rules.limits {
+            merged.limits = others.limits.clone();
+        }
+        if rules.namespaces {
+            merged.rooms = others.rooms.clone();
+            merged.namespaces = others.namespaces.clone();
         }
         merged
     }

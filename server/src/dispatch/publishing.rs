@@ -110,7 +110,7 @@ fn ready_for_others<'t>(
     asked: &dialect::Publish<'_>,
     target: Target<'t>,
 ) -> Result<Ready<'t>, Problem> {
-    let default = cx.shared.namespaces.default_namespace();
+    let default = cx.shared.namespaces.get().default_namespace();
     let may = default.may_publish(cx.identity());
     may.map_err(|denied| cx.denied(RoomAction::Publish, "", denied))?;
     Ok(Ready {
@@ -129,7 +129,7 @@ fn publish_of(
     let shared = cx.shared;
     let namespace = match &room {
         Some(room) => room.namespace(),
-        None => shared.namespaces.default_namespace(),
+        None => shared.namespaces.get().default_namespace(),
     };
     let clean = match command.data {
         Some(data) => namespace.control_characters.apply(data)?,

@@ -12,6 +12,7 @@ use crate::limits::rules::{ClientLimits, Enforcement, OnExceed, RateLimits};
 use crate::limits::tally::{LimitName, LimitOutcome, Tally};
 use crate::limits::users::{UserTable, UserUse};
 use crate::session::identity::Identity;
+use crate::versions::Versions;
 use shardcast_engine::{Context as Engine, Peer};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use std::time::Instant;
 /// What all shards share.
 #[derive(Debug)]
 pub(crate) struct Limiter {
-    rules: RateLimits,
+    rules: Versions<RateLimits>,
     addresses: AddressTable,
     users: UserTable,
     rooms: RoomTable,
@@ -40,7 +41,7 @@ impl Limiter {
     ) -> Option<Arc<Limiter>> {
         rules.limits_something().then(|| {
             let limiter = Limiter {
-                rules,
+                rules: Versions::new(rules),
                 addresses: AddressTable::new(
                     AddressTable::ADDRESSES_MAX,
                     AddressTable::NETWORKS_MAX,
@@ -55,8 +56,28 @@ impl Limiter {
         })
     }
 
+    fn rules(&self) -> &RateLimits {
+        self.rules.get()
+    }
+
+    /// Whether these rules can take the place of those in force: they limit something, and name
+    /// the same roles, which connections are counted by.
+    pub(crate) fn takes(&self, rules: &RateLimits) -> bool {
+        let roles = |rules: &RateLimits| {
+            let roles = rules.roles.iter();
+            roles.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        let same = roles(rules) == roles(self.rules());
+        same && rules.limits_something() && self.rules.has_place()
+    }
+
+    /// These rules from here on. What clients have used so far counts.
+    pub(crate) fn replace(&self, rules: RateLimits) -> bool {
+        self.rules.replace(rules)
+    }
+
     pub(crate) fn is_dry_run(&self) -> bool {
-        self.rules.enforcement == Enforcement::DryRun
+        self.rules().enforcement == Enforcement::DryRun
     }
 }
 
@@ -119,7 +140,7 @@ impl ShardLimiter {
     /// What becomes of what this client does too much of.
     pub(crate) fn on_exceed(&mut self, slot: u32) -> OnExceed {
         let class = self.client(slot).class;
-        self.shared.rules.class(class).on_exceed
+        self.shared.rules().class(class).on_exceed
     }
 
     /// The shared clock in nanoseconds: for what begins and ends.
@@ -166,11 +187,11 @@ impl ShardLimiter {
         // Whoever had the slot before, and did not leave by the front door.
         self.forget_address(slot, now);
         let shared = self.shared.clone();
-        if let Some(rate) = shared.rules.connects_per_second {
+        if let Some(rate) = shared.rules().connects_per_second {
             let taken = shared.addresses.connects(ip, rate, now);
             self.pass(taken, LimitName::ConnectsPerSecond)?;
         }
-        if let Some(max) = shared.rules.connections_per_address {
+        if let Some(max) = shared.rules().connections_per_address {
             let place = self.enter_address(ip, max, now)?;
             self.client(slot).address = Some(place);
         }
@@ -241,9 +262,9 @@ impl ShardLimiter {
         // The role that a token names for limits goes before those of its bearer.
         let claimed = identity.claims().and_then(|claims| claims.limits());
         let roles = identity.roles().iter().map(|role| &**role);
-        let class = shared.rules.class_of(claimed.into_iter().chain(roles));
+        let class = shared.rules().class_of(claimed.into_iter().chain(roles));
         let same = before.name().is_some() && before.name() == identity.name();
-        if shared.rules.limits_users() && !same {
+        if shared.rules().limits_users() && !same {
             let entered = match identity.name() {
                 Some(user) => Some(self.enter_user(user, class, now)?),
                 None => None,
@@ -258,7 +279,7 @@ impl ShardLimiter {
     }
 
     fn enter_user(&mut self, user: &str, class: u16, now: u64) -> Result<Arc<UserUse>, Excess> {
-        let max = self.shared.rules.class(class).connections_per_user;
+        let max = self.shared.rules().class(class).connections_per_user;
         if let Some(entered) = self.shared.users.enter(user, max.unwrap_or(u32::MAX), now) {
             return Ok(entered);
         }
@@ -288,8 +309,8 @@ impl ShardLimiter {
         let now = self.now(now_ms);
         let shared = self.shared.clone();
         let client = self.client(slot);
-        let rules = shared.rules.class(client.class);
-        let how = charge_of(rules, &shared.rules);
+        let rules = shared.rules().class(client.class);
+        let how = charge_of(rules, shared.rules());
         let own = [
             (
                 LimitName::MessagesPerSecond,
@@ -340,8 +361,8 @@ impl ShardLimiter {
         let now = self.now(now_ms);
         let shared = self.shared.clone();
         let client = self.client(slot);
-        let rules = shared.rules.class(client.class);
-        let how = charge_of(rules, &shared.rules);
+        let rules = shared.rules().class(client.class);
+        let how = charge_of(rules, shared.rules());
         let wait = charge(how, rules.joins_per_second, &mut client.joins, now, rooms)?;
         let limit = LimitName::JoinsPerSecond;
         Some(Excess { limit, wait })
@@ -350,7 +371,7 @@ impl ShardLimiter {
     /// Whether publishes are limited for this client, so that what they take has to be found out.
     pub(crate) fn limits_publishes(&mut self, slot: u32) -> bool {
         let class = self.client(slot).class;
-        let rules = &self.shared.rules;
+        let rules = self.shared.rules();
         rules.limits_rooms() || rules.class(class).fanout_per_second.is_some()
     }
 
@@ -359,8 +380,8 @@ impl ShardLimiter {
         let now = self.now(now_ms);
         let shared = self.shared.clone();
         let client = self.client(slot);
-        let rules = shared.rules.class(client.class);
-        let (rate, how) = (rules.fanout_per_second?, charge_of(rules, &shared.rules));
+        let rules = shared.rules().class(client.class);
+        let (rate, how) = (rules.fanout_per_second?, charge_of(rules, shared.rules()));
         let deliveries = here.saturating_mul(shared.shards).max(1);
         let wait = match (&client.user, how) {
             (None, how) => charge(how, Some(rate), &mut client.fanout, now, deliveries),
@@ -380,7 +401,7 @@ impl ShardLimiter {
         bytes: u64,
     ) -> Option<Excess> {
         let now = self.now(now_ms);
-        let rules = &self.shared.rules;
+        let rules = self.shared.rules();
         if !rules.limits_rooms() {
             return None;
         }
@@ -390,7 +411,7 @@ impl ShardLimiter {
         };
         let shared = self.shared.clone();
         let class = self.client(slot).class;
-        let how = charge_of(shared.rules.class(class), &shared.rules);
+        let how = charge_of(shared.rules().class(class), shared.rules());
         let charged = shared.rooms.charge(room, rates, bytes, now, how);
         let (limit, wait) = match charged {
             Ok(()) => return None,
@@ -403,7 +424,7 @@ impl ShardLimiter {
     /// Whether so many requests under way are as many as the client may have.
     pub(crate) fn is_busy(&mut self, slot: u32, in_flight: usize) -> Option<Excess> {
         let class = self.client(slot).class;
-        let max = self.shared.rules.class(class).requests_in_flight?;
+        let max = self.shared.rules().class(class).requests_in_flight?;
         let limit = LimitName::RequestsInFlight;
         let wait = Wait::SECOND;
         (in_flight >= max as usize).then_some(Excess { limit, wait })

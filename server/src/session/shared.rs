@@ -13,6 +13,7 @@ use crate::session::options::SessionOptions;
 use crate::session::records::RecordLimits;
 use crate::session::refusals::RefusalCounts;
 use crate::session::token::SecretSource;
+use crate::versions::Versions;
 use shardcast_engine::{
     EncodingId, EncodingsPresent, Handle as EngineHandle, LogClass, Publish, Refused,
 };
@@ -46,7 +47,7 @@ pub(crate) struct Shared {
     /// `None`: nothing is limited.
     pub(crate) limiter: Option<Arc<Limiter>>,
     pub(crate) centrifuge: CentrifugeOptions,
-    pub(crate) namespaces: Namespaces,
+    pub(crate) namespaces: Versions<Namespaces>,
     /// What is timed outside of shards.
     pub(crate) latencies: Arc<Latencies>,
     /// Requests that were refused.
@@ -154,6 +155,8 @@ impl Shared {
     /// # Errors
     /// The name breaks a rule, or no namespace is called so.
     pub(crate) fn resolve<'r>(&'r self, room: &'r str) -> Result<ResolvedRoom<'r>, Denied> {
-        self.namespaces.resolve(room, self.room_name_bytes_max)
+        self.namespaces
+            .get()
+            .resolve(room, self.room_name_bytes_max)
     }
 }

@@ -3,6 +3,7 @@
 use crate::{Folder, client, get, heard, post};
 use serde_json::json;
 use shardcast_tests::{Client, Raw, Served, wait_until};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether a new client is welcomed; `None`: nobody listens any more.
 fn welcomes(served: &Served) -> Option<bool> {
@@ -81,4 +82,103 @@ fn log_lines_begin_and_end_with_the_level() {
     let before = served.log().len();
     post(&served, "/api/reload", 200, &json!({}));
     assert_eq!(served.log().len(), before);
+}
+
+/// What a reload is answered: what is applied, and what takes a restart.
+fn reloaded(served: &Served) -> (Vec<String>, Vec<String>) {
+    let answer = post(served, "/api/reload", 200, &json!({}));
+    let list = |name: &str| {
+        let names = answer[name].as_array().expect("a list").iter();
+        names
+            .map(|name| name.as_str().expect("a name").to_owned())
+            .collect()
+    };
+    (list("applied"), list("needs_restart"))
+}
+
+/// Publishes without a pause until it is told to stop; how often.
+fn publish(mut publisher: Client, done: &AtomicBool) -> u64 {
+    let mut sent = 0;
+    while !done.load(Ordering::Relaxed) {
+        publisher.check(
+            &format!(r#"{{"type":"publish","id":1,"room":"chat:a","data":{sent}}}"#),
+            r#"{"type":"ack","id":1}"#,
+        );
+        sent += 1;
+    }
+    sent
+}
+
+/// Has a server read its configuration again in four ways.
+fn reload_four_times(served: &Served, configuration: impl Fn(&str) -> String) {
+    assert_eq!(reloaded(served), (vec![], vec![]), "nothing has changed");
+    // What can be exchanged is, and the rest is named.
+    let changed = MORE
+        .replace("100000", "200000")
+        .replace("join = \"anyone\"", "join = \"nobody\"");
+    served.reconfigure(&configuration(&format!("{changed}{OTHERS}")));
+    let (applied, restart) = reloaded(served);
+    let expected = [
+        "access.origins",
+        "limits.messages_per_second",
+        "log.level",
+        "namespaces.chat.join",
+    ];
+    assert_eq!(applied, expected);
+    assert_eq!(restart, ["timeouts.idle"]);
+    let value = |name: &str| get(served, "/api/config", 200)["values"][name].clone();
+    assert_eq!(value("namespaces.chat.join"), "nobody");
+    assert_eq!(value("timeouts.idle"), "2m");
+    // One part that cannot be used leaves all as it is.
+    served.reconfigure(&configuration(&MORE.replace("100000", "0")));
+    let problem = post(served, "/api/reload", 409, &json!({}));
+    let why = problem["errors"][0].as_str().expect("a text");
+    assert!(why.contains("messages_per_second"), "{why}");
+    assert_eq!(value("namespaces.chat.join"), "nobody");
+    // What an engine is started with stays.
+    served.reconfigure(&configuration(&format!("{changed}history = 7\n")));
+    let (_, restart) = reloaded(served);
+    assert!(
+        restart.contains(&"namespaces.chat.history".to_owned()),
+        "{restart:?}"
+    );
+}
+
+const MORE: &str = "[limits]\nmessages_per_second = 100000\n[namespaces.chat]\npublish = \"anyone\"\njoin = \"anyone\"\n";
+const OTHERS: &str =
+    "[log]\nlevel = \"warn\"\n[access]\norigins = \"any\"\n[timeouts]\nidle = \"3m\"\n";
+
+#[test]
+fn a_reload_exchanges_everything_or_nothing_and_loses_nothing_under_load() {
+    let folder = Folder::new("reload");
+    let configuration = |more: &str| folder.configuration(&format!("shards = 2\n{more}"));
+    let served = Served::start(env!("CARGO_BIN_EXE_served"), &configuration(MORE));
+    let mut member = client(&served);
+    member.join("chat:a");
+    let done = AtomicBool::new(false);
+    let published = std::thread::scope(|scope| {
+        /// Told when this goes, after a panic, too.
+        struct Told<'d>(&'d AtomicBool);
+        impl Drop for Told<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let (publisher, is_done) = (client(&served), &done);
+        let publisher = scope.spawn(move || publish(publisher, is_done));
+        let told = Told(&done);
+        reload_four_times(&served, configuration);
+        drop(told);
+        publisher.join().expect("it publishes")
+    });
+    let refused = client(&served).ask(r#"{"type":"join_room","id":1,"room":"chat:a"}"#);
+    assert!(refused.contains("\"forbidden\""), "{refused}");
+    for number in 0..published {
+        assert_eq!(
+            heard(&mut member)["data"],
+            number,
+            "in order, and all of them"
+        );
+    }
+    member.check_quiet();
 }

@@ -3,6 +3,7 @@
 use super::centrifuge::Unsubscribed;
 use super::map::{Map, Notation};
 use super::position::{LogPosition, LossReason};
+use super::tagged::plain_name;
 use super::value::{Encoding, Unencodable, Value};
 
 /// What the server sends without a request.
@@ -372,7 +373,7 @@ impl Event<'_> {
                 offset,
                 data,
             } => {
-                map.string("event", event);
+                map.string("event", plain_name(event));
                 map.some_string("room", room);
                 map.some_number("offset", offset);
                 map.value_or_null("data", data);

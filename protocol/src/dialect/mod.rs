@@ -25,6 +25,7 @@ mod reply;
 mod request;
 mod rules;
 mod server_message;
+mod tagged;
 mod timestamp;
 mod token;
 mod transcode;

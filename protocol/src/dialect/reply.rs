@@ -5,6 +5,7 @@ use super::id::Id;
 use super::kept::{KeptMessage, Origin};
 use super::map::{Map, Notation};
 use super::position::{LogPosition, LossReason, Recovery};
+use super::tagged::plain_name;
 use super::value::{Encoding, Value};
 use super::{Code, Problem};
 
@@ -436,7 +437,7 @@ impl HistoryPage<'_> {
             map.number("offset", message.offset);
             match message.origin {
                 Origin::From(connection) => map.string("from", connection),
-                Origin::Event(name) => map.string("event", name),
+                Origin::Event(name) => map.string("event", plain_name(name)),
             }
             map.value("data", message.data);
         });

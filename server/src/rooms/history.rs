@@ -16,7 +16,9 @@ use shardcast_engine::{
     Answer, History, HistoryQuery, LogClass, Loss, Position, Publication, PublicationKind,
     ReadOrder, Refused, Topic,
 };
+use shardcast_protocol::dialect::centrifuge::{plain_name, tags_of};
 use shardcast_protocol::dialect::{Code, Problem};
+use shardcast_protocol::json::Raw;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -39,6 +41,8 @@ pub struct HistoryMessage<'h> {
     pub elsewhere: Option<&'h str>,
     /// The event's name, if the application published it.
     pub event: Option<&'h str>,
+    /// The tags of what the server API of the Centrifuge protocol published: a JSON object.
+    pub(crate) tags: Option<Raw<'h>>,
     /// What it says.
     pub data: Data<'h>,
 }
@@ -70,10 +74,14 @@ impl RoomHistory {
 }
 
 fn message_of<'h>(offset: u64, publication: &Publication<'h>) -> Option<HistoryMessage<'h>> {
+    let mut tags = None;
     let (from, elsewhere, event) = match publication.kind {
         PublicationKind::Message { publisher } => (Some(ConnectionId(publisher)), None, None),
         PublicationKind::Elsewhere { from } => (None, Some(from), None),
-        PublicationKind::Event { name } => (None, None, Some(name)),
+        PublicationKind::Event { name } => {
+            tags = tags_of(name);
+            (None, None, Some(plain_name(name)))
+        }
         // What members do is not kept.
         PublicationKind::Presence { .. } | PublicationKind::Members { .. } => return None,
     };
@@ -82,6 +90,7 @@ fn message_of<'h>(offset: u64, publication: &Publication<'h>) -> Option<HistoryM
         from,
         elsewhere,
         event,
+        tags,
         data: Data::new(Some(value_of(publication)?)),
     })
 }

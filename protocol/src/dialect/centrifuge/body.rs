@@ -8,8 +8,9 @@ use super::form::DataForm;
 use super::schema::Field;
 use super::schema::received::entry;
 use crate::dialect::id::Id;
+use crate::dialect::tagged::tags_in;
 use crate::dialect::value::{Encoding, Value};
-use crate::json;
+use crate::json::{self, Raw};
 use crate::pack::{Head, PackScanner};
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -281,6 +282,19 @@ impl<'o, N: WireNotation> MessageBody<'o, N> {
             self.message(field, 0, |body| {
                 body.text(entry::KEY, key(item));
                 body.message(entry::VALUE, 0, |body| fill(body, item));
+            });
+        }
+    }
+
+    /// Texts under their keys.
+    pub(super) fn tags(&mut self, field: Field, tags: Raw<'_>) {
+        if N::IS_JSON {
+            return self.data(field, Value::Json(tags));
+        }
+        for (key, text) in tags_in(tags) {
+            self.message(field, key.len() + text.len() + 4, |body| {
+                body.text(entry::KEY, &key);
+                body.text(entry::VALUE, &text);
             });
         }
     }

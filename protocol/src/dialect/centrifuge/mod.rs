@@ -22,6 +22,7 @@ mod schema;
 mod subs;
 mod unidirectional;
 
+pub use super::tagged::{PUBLICATION, TAG_OF_EVENTS, plain_name, tagged, tags_in, tags_of};
 pub use answer::{CentrifugeReply, Connected, Recovering, Subscribed, Transport};
 pub use asked::{CentrifugeRequest, ConnectCommand, IfLost, Subscribe};
 pub(super) use body::{Delimited, JsonLines};
@@ -34,8 +35,6 @@ pub use form::Deltas;
 pub use subs::HadOfChannels;
 pub use unidirectional::{connect_command, pushed_alone, write_disconnect};
 
-/// The event of what a server publishes by the API of Centrifugo: it is a publication without tags.
-pub const PUBLICATION: &str = "publication";
 /// What the server sends from time to time in JSON, and what it is answered with.
 pub const PING_JSON: &[u8] = b"{}";
 /// The same in Protobuf: a message of no bytes behind its length.

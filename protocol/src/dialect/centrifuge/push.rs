@@ -3,7 +3,6 @@
 //!
 //! Invariant: a publication ends with its data, so that one frame can hold both.
 
-use super::PUBLICATION;
 use super::body::{MessageBody, WireNotation, message};
 use super::change::change_of;
 use super::code::Unsubscribed;
@@ -15,6 +14,7 @@ use super::schema::received::{
 use crate::dialect::event::{Event, PresenceChange, Sender};
 use crate::dialect::kept::Origin;
 use crate::dialect::position::LogPosition;
+use crate::dialect::tagged::{PUBLICATION, TAG_OF_EVENTS, plain_name, tags_of};
 use crate::dialect::value::{Unencodable, Value};
 use crate::json::Raw;
 
@@ -225,7 +225,8 @@ fn some(value: Option<Value<'_>>) -> Value<'_> {
     value.unwrap_or(Value::Json(Raw::NULL))
 }
 
-/// A publication. One of the application has the name of its event for a tag.
+/// A publication. One of the application has the name of its event for a tag, where it has none of
+/// its own.
 pub(super) fn push_publication<N: WireNotation>(
     body: &mut MessageBody<'_, N>,
     (origin, sender): (Origin<'_>, Option<&Sender<'_>>),
@@ -245,14 +246,15 @@ pub(super) fn push_publication<N: WireNotation>(
             );
         }),
         Origin::Event(PUBLICATION) => {}
-        Origin::Event(name) => body.tag(publication::TAGS, TAG_OF_EVENTS, name),
+        Origin::Event(name) => match tags_of(name) {
+            Some(tags) => body.tags(publication::TAGS, tags),
+            None => body.tag(publication::TAGS, TAG_OF_EVENTS, plain_name(name)),
+        },
     }
     body.unsigned(publication::OFFSET, offset.unwrap_or(0));
     body.boolean(publication::DELTA, matches!(form, DataForm::Delta(_)));
     body.data_in(publication::DATA, some(value), form);
 }
-
-const TAG_OF_EVENTS: &str = "event";
 
 /// Who somebody is.
 pub(super) fn info_of<N: WireNotation>(

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// `publish`
 #[derive(Deserialize)]
@@ -15,7 +16,7 @@ pub(crate) struct PublishParams<'r> {
     pub(crate) idempotency_key: Option<String>,
     #[serde(default)]
     pub(crate) skip_history: bool,
-    pub(crate) tags: Option<Value>,
+    pub(crate) tags: Option<BTreeMap<String, String>>,
 }
 
 /// `broadcast`
@@ -28,7 +29,7 @@ pub(crate) struct BroadcastParams<'r> {
     pub(crate) idempotency_key: Option<String>,
     #[serde(default)]
     pub(crate) skip_history: bool,
-    pub(crate) tags: Option<Value>,
+    pub(crate) tags: Option<BTreeMap<String, String>>,
 }
 
 /// `presence` and `presence_stats`

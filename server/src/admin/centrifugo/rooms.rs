@@ -20,8 +20,10 @@ use shardcast_engine::{
     Answer, HistoryQuery, Loss, PresenceQuery, Query, ReadOrder, Since, TopicName,
 };
 use shardcast_protocol::dialect;
-use shardcast_protocol::dialect::centrifuge::PUBLICATION;
-use std::collections::HashSet;
+use shardcast_protocol::dialect::centrifuge::{PUBLICATION, TAG_OF_EVENTS, tagged, tags_in};
+use shardcast_protocol::json::Raw;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 use tokio::sync::oneshot;
 
 /// Most channels of one broadcast.
@@ -41,12 +43,9 @@ impl<'r> Said<'r> {
     fn of(
         data: Option<&'r RawValue>,
         b64data: Option<&str>,
-        (skip_history, tags): (bool, Option<&Value>),
+        skip_history: bool,
     ) -> Result<Said<'r>, ApiError> {
-        let has_tags = tags
-            .and_then(Value::as_object)
-            .is_some_and(|tags| !tags.is_empty());
-        if skip_history || has_tags {
+        if skip_history {
             return Err(ApiError::NOT_AVAILABLE);
         }
         match (data, b64data) {
@@ -70,24 +69,40 @@ impl Serialize for Said<'_> {
 }
 
 pub(crate) async fn publish(handle: &Handle, asked: PublishParams<'_>) -> Done {
-    let more = (asked.skip_history, asked.tags.as_ref());
-    let said = Said::of(asked.data, asked.b64data.as_deref(), more)?;
-    publish_to(
-        handle,
-        &asked.channel,
-        asked.idempotency_key.as_deref(),
-        &said,
-    )
-    .await
+    let said = Said::of(asked.data, asked.b64data.as_deref(), asked.skip_history)?;
+    let event = event_with(asked.tags.as_ref())?;
+    let key = asked.idempotency_key.as_deref();
+    publish_to(handle, &asked.channel, key, (&event, &said)).await
 }
 
-async fn publish_to(handle: &Handle, channel: &str, key: Option<&str>, said: &Said<'_>) -> Done {
+/// Most bytes of a publication's tags, as JSON.
+const TAGS_BYTES_MAX: usize = 1024;
+
+/// What is published is called so: its tags stand behind the name.
+fn event_with(tags: Option<&BTreeMap<String, String>>) -> Result<Cow<'static, str>, ApiError> {
+    let Some(tags) = tags.filter(|tags| !tags.is_empty()) else {
+        return Ok(Cow::Borrowed(PUBLICATION));
+    };
+    let tags = json!(tags).to_string();
+    if tags.len() > TAGS_BYTES_MAX {
+        return Err(ApiError::bad_request("tags have more than 1024 bytes"));
+    }
+    let tags = Raw::of_serializer(&tags);
+    Ok(Cow::Owned(tagged(tags)))
+}
+
+async fn publish_to(
+    handle: &Handle,
+    channel: &str,
+    key: Option<&str>,
+    (event, said): (&str, &Said<'_>),
+) -> Done {
     let to = handle.to(channel);
     let to = match key {
         Some(key) if !key.is_empty() => to.key(key),
         Some(_) | None => to,
     };
-    let Published { position, .. } = to.publish(PUBLICATION, said).await?;
+    let Published { position, .. } = to.publish(event, said).await?;
     Ok(match position {
         Some(position) => json!({
             "offset": position.offset,
@@ -101,15 +116,17 @@ pub(crate) async fn broadcast(handle: &Handle, asked: BroadcastParams<'_>) -> Do
     if asked.channels.len() > CHANNELS_PER_BROADCAST_MAX {
         return Err(ApiError::bad_request("more than 1000 channels"));
     }
-    let more = (asked.skip_history, asked.tags.as_ref());
-    let said = Said::of(asked.data, asked.b64data.as_deref(), more)?;
+    let said = Said::of(asked.data, asked.b64data.as_deref(), asked.skip_history)?;
+    let event = event_with(asked.tags.as_ref())?;
     let mut responses = Vec::with_capacity(asked.channels.len());
     for channel in &asked.channels {
         let key = asked.idempotency_key.as_deref();
-        responses.push(match publish_to(handle, channel, key, &said).await {
-            Ok(result) => json!({ "result": result }),
-            Err(error) => json!({ "error": error }),
-        });
+        responses.push(
+            match publish_to(handle, channel, key, (&event, &said)).await {
+                Ok(result) => json!({ "result": result }),
+                Err(error) => json!({ "error": error }),
+            },
+        );
     }
     Ok(json!({ "responses": responses }))
 }
@@ -227,8 +244,10 @@ pub(crate) async fn history(handle: &Handle, asked: HistoryParams) -> Done {
         if let Some(from) = message.from {
             publication["info"] = json!({ "client": from.to_string() });
         }
-        if let Some(event) = message.event.filter(|event| *event != PUBLICATION) {
-            publication["tags"] = json!({ "event": event });
+        match (message.tags, message.event) {
+            (Some(tags), _) => publication["tags"] = tags_in(tags).collect(),
+            (None, None | Some(PUBLICATION)) => {}
+            (None, Some(event)) => publication["tags"] = json!({ TAG_OF_EVENTS: event }),
         }
         publication
     });

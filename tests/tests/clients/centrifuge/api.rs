@@ -135,6 +135,16 @@ fn publishing(library: &mut Library, sdk: &mut Sdk, native: &mut Client) {
         (&heard["event"], &heard["data"]),
         (&"publication".into(), &data)
     );
+    let tags = json!({"symbol": "ACME", "größe": "\"5\""});
+    let tagged = json!({"channel": "news", "data": data, "tags": tags});
+    library.call("publish", &tagged);
+    let heard = sdk.event("publication");
+    assert_eq!((&heard["data"], &heard["tags"]), (&data, &tags), "{heard}");
+    // Clients of other dialects have no tags.
+    let heard: Value = serde_json::from_str(&native.hear()).expect("JSON");
+    assert_eq!(heard["event"], "publication");
+    let long = json!({"channel": "news", "data": 1, "tags": {"a": "x".repeat(1024)}});
+    library.refused("publish", &long, 107);
     let both = json!({"channels": ["news", "none:a:b", "news"], "data": 7});
     let responses = library.call("broadcast", &both);
     let responses = responses["responses"].as_array().expect("responses");
@@ -161,6 +171,11 @@ fn kept(library: &mut Library, sdk: &mut Sdk) {
     for data in [1, 2] {
         assert_eq!(sdk.hear("kept:a").0, data);
     }
+    let tags = json!({"symbol": "ACME"});
+    let tagged = json!({"channel": "kept:c", "data": 1, "tags": tags});
+    library.call("publish", &tagged);
+    let kept = library.call("history", &json!({"channel": "kept:c", "limit": 1}));
+    assert_eq!(kept["publications"][0]["tags"], tags, "{kept}");
     sdk.check(
         "publish",
         &json!({"channel": "kept:a", "data": 3}),

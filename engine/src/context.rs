@@ -147,6 +147,22 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Reads nothing more from the connection before [`Context::read_on`], which the application
+    /// promises to call, or the connection closes: for a request that is decided elsewhere, behind
+    /// which the next ones wait. TCP slows the client; what is sent to it leaves. Deadlines of what
+    /// is read do not count meanwhile. Does nothing unless the connection is open.
+    pub fn hold(&mut self) {
+        if self.is_open() {
+            self.core.connections.pauses.hold(self.ticket);
+        }
+    }
+
+    /// Reads the connection again, if it is held.
+    pub fn read_on(&mut self) {
+        let now = self.core.connections.now;
+        self.core.connections.pauses.release(self.ticket, now);
+    }
+
     /// Members that a topic has on this shard. With connections spread evenly, that times the
     /// shards is how many it has.
     pub fn members_here(&self, topic: Topic<'_>) -> usize {

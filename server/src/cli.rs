@@ -6,6 +6,7 @@
 use crate::admin::tls::AdminTls;
 use crate::auth::files::{self, ReadKeys};
 use crate::config::{self, Given, Settings};
+use crate::gateway::{prepare, replay};
 use crate::import::{self, Imported};
 use crate::serve::serve;
 use crate::tls::{self, Prepared};
@@ -54,6 +55,7 @@ pub fn run() -> ExitCode {
             Ok(imported) => import_of(&imported),
             Err(why) => refuse(&[why]),
         },
+        Command::ReplayDeadLetters(sources) => replay_dead_letters(&sources),
         Command::DefaultConfig => print(&config::default_page()),
         Command::Version => print(concat!("shardcast ", env!("CARGO_PKG_VERSION"), "\n")),
     }
@@ -98,6 +100,9 @@ enum Command {
         /// The file: JSON, or TOML if its name ends so.
         file: PathBuf,
     },
+    /// Send the application behind the server what it did not take (gateway.dead_letters). Exit
+    /// code 1: some of it is left in the file.
+    ReplayDeadLetters(Sources),
     /// Print a configuration file with every key, its meaning and its default.
     DefaultConfig,
     /// Print the version.
@@ -164,6 +169,7 @@ impl Sources {
                 return Err(faults.into_iter().flatten().flatten().collect());
             }
         };
+        prepare::prepare(&settings).map_err(|why| vec![why])?;
         let operators = settings.operators();
         operators.token().map_err(|error| vec![error.to_string()])?;
         let admin_tls = operators.tls().map(AdminTls::new).transpose();
@@ -207,6 +213,21 @@ impl Sources {
             given.file(path);
         }
         given
+    }
+}
+
+fn replay_dead_letters(sources: &Sources) -> ExitCode {
+    let replayed = sources.settings().and_then(|(settings, _)| {
+        let options = prepare::prepare(&settings).map_err(|why| vec![why])?;
+        replay::replay(options).map_err(|why| vec![why])
+    });
+    match replayed {
+        Ok((page, true)) => print(&page),
+        Ok((page, false)) => {
+            let _printed = print(&page);
+            ExitCode::FAILURE
+        }
+        Err(problems) => refuse(&problems),
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod cursor;
 pub(crate) mod emit;
 pub(crate) mod entering;
 pub(crate) mod event;
+pub(crate) mod first;
 pub(crate) mod history;
 pub(crate) mod kept;
 pub(crate) mod keys;

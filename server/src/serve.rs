@@ -14,14 +14,17 @@ use crate::admin::state::AdminState;
 use crate::admin::tls::{AdminTls, BadAdminTls};
 use crate::admin::token::TokenError;
 use crate::api::app::App;
-use crate::api::server::Server;
+use crate::api::server::{OwnRuntime, Server};
 use crate::audit::limited::Sums;
 use crate::auth::files::ReadKeys;
 use crate::config::{PasswordFault, Settings};
 use crate::control::{Control, Stop};
+use crate::gateway::hooks::GatewayHooks;
+use crate::gateway::prepare;
 use crate::log::{self, Audit, LogLevel};
 use crate::passed::Passed;
 use crate::reload::{Certificates, ReadAgain, Reload};
+use crate::remedy::{file_remedy, remedy};
 use crate::tls::Prepared;
 use shardcast_engine::{Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls};
 use shardcast_protocol::dialect::Dialect;
@@ -71,6 +74,7 @@ struct Serving<'a> {
     control: Control,
     lifecycle: Arc<Lifecycle>,
     in_force: Arc<InForce>,
+    gateway: Option<GatewayHooks>,
 }
 
 impl<'s> Serving<'s> {
@@ -81,8 +85,6 @@ impl<'s> Serving<'s> {
         (audit, level): (Audit, LogLevel),
         again: ReadAgain,
     ) -> Result<Serving<'s>, CannotStart> {
-        /// Of background handlers, and of the control plane.
-        const THREADS: usize = 2;
         let mut passed = Passed::of_process();
         let given = |key, name: &str| take(&mut passed, settings, key, name);
         let config = settings.engine(tls.as_ref(), given)?;
@@ -92,16 +94,18 @@ impl<'s> Serving<'s> {
         let admin = listener.local_addr()?;
         let lists = Arc::new(LiveLists::new(settings.addresses()));
         let app = app_of(settings, keys, admin.port(), lists.clone())?;
+        let (app, gateway, background) = behind(app, settings)?;
         let (of_app, cluster) = (AppSources::new(&app), app.cluster_view());
         let (guard, admin_tls) = (guard_of(settings)?, admin_tls_of(settings)?);
         // Before the first client comes.
         let keeper = of_app.keeper(settings)?;
-        let server = app.start(config.clone())?;
+        let server = app.start_on(config.clone(), background)?;
         let counters = server.counters().to_vec();
         let certificates = certificates_of(tls, &config, &server);
         let sums = Sums::new(of_app.limited.clone(), counters.clone());
         let hops = server.handle().time_hops();
-        let metrics = of_app.metrics(&server, &audit);
+        let mut metrics = of_app.metrics(&server, &audit);
+        metrics.add_gateway(gateway.as_ref().map(|it| it.attach(server.handle())));
         let (steering, asked) = Steering::new(settings.clone(), level.clone());
         let (lifecycle, in_force) = (steering.lifecycle.clone(), steering.in_force.clone());
         let api = AdminApi {
@@ -115,14 +119,8 @@ impl<'s> Serving<'s> {
         };
         let served = settings.centrifuge().is_some();
         let centrifugo = served.then(|| CentrifugoApi::new(server.handle(), counters.clone()));
-        let state = AdminState::new(
-            metrics,
-            lifecycle.clone(),
-            guard,
-            Some(api),
-            admin_tls,
-            centrifugo,
-        );
+        let stage = lifecycle.clone();
+        let state = AdminState::new(metrics, stage, guard, Some(api), admin_tls, centrifugo);
         let reload = Reload {
             certificates,
             gate: of_app.gate,
@@ -142,6 +140,7 @@ impl<'s> Serving<'s> {
             control,
             lifecycle,
             in_force,
+            gateway,
         })
     }
 
@@ -166,7 +165,12 @@ impl<'s> Serving<'s> {
                 "a thread of the server died; draining what is left"
             ),
         }
-        if self.server.drain_paced(settings.drain_rate(), within) {
+        let gateway = self.gateway;
+        let last = || gateway.iter().for_each(|gateway| gateway.finish(within));
+        let drained = self
+            .server
+            .drain_paced_then(settings.drain_rate(), within, last);
+        if drained {
             tracing::info!("every client has left");
         } else {
             let left = connected(&self.counters);
@@ -288,6 +292,20 @@ fn app_of(
     })
 }
 
+/// Threads of background handlers, and of the control plane.
+const THREADS: usize = 2;
+
+/// The application with a backend behind it, if there is one, and the runtime of both.
+fn behind(
+    app: App,
+    settings: &Settings,
+) -> Result<(App, Option<GatewayHooks>, OwnRuntime), CannotStart> {
+    let background = OwnRuntime::start().map_err(CannotStart::Control)?;
+    let installed = prepare::install(app, settings, &background.handle());
+    let (app, gateway) = installed.map_err(CannotStart::Gateway)?;
+    Ok((app, gateway, background))
+}
+
 /// The socket that the process was given for `key`. It is not known before whether strangers reach
 /// it.
 fn take(
@@ -352,6 +370,8 @@ enum CannotStart {
         source: io::Error,
     },
     Control(io::Error),
+    /// The application behind the server cannot be asked so.
+    Gateway(String),
     Engine(StartError),
 }
 
@@ -407,6 +427,7 @@ impl CannotStart {
             )
             | CannotStart::Passed { .. }
             | CannotStart::Admin { .. }
+            | CannotStart::Gateway(_)
             | CannotStart::Control(_) => ExitCode::from(1),
         }
     }
@@ -423,6 +444,7 @@ impl fmt::Display for CannotStart {
                     remedy(source, *address, "--admin")
                 )
             }
+            CannotStart::Gateway(reason) => write!(f, "cannot start: {reason}"),
             CannotStart::Control(source) => write!(f, "cannot start: the control plane: {source}"),
             CannotStart::Engine(StartError::Config(error)) => write!(f, "configuration: {error}"),
             CannotStart::Engine(error @ StartError::Listen { listener, source }) => {
@@ -436,46 +458,6 @@ impl fmt::Display for CannotStart {
             }
             CannotStart::Engine(error) => write!(f, "cannot start: {error}"),
         }
-    }
-}
-
-/// The first port that needs no capability, unless the sysctl `net.ipv4.ip_unprivileged_port_start`
-/// says otherwise (`ip(7)`).
-const PORT_UNPRIVILEGED: u16 = 1024;
-
-/// What to do about a socket that the kernel refuses.
-fn remedy(error: &io::Error, address: SocketAddr, flag: &str) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("; another program has this address: stop it, or choose another with {flag}")
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            format!("; no interface of this host has this address: choose another with {flag}")
-        }
-        io::ErrorKind::PermissionDenied if (1..PORT_UNPRIVILEGED).contains(&address.port()) => {
-            format!(
-                "; ports below {PORT_UNPRIVILEGED} need CAP_NET_BIND_SERVICE: choose a higher one with {flag}"
-            )
-        }
-        io::ErrorKind::PermissionDenied => {
-            "; a security module (SELinux, AppArmor) or a seccomp filter forbids it: see its log"
-                .to_owned()
-        }
-        _ => String::new(),
-    }
-}
-
-/// What to do about a socket file that cannot be made.
-fn file_remedy(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another program listens there, or a file that is no socket is in the way".to_owned()
-        }
-        io::ErrorKind::NotFound => "; make its folder first".to_owned(),
-        io::ErrorKind::PermissionDenied => {
-            "; this user may not make files in that folder".to_owned()
-        }
-        _ => String::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! One connection as the server knows it: its state, its context on the shard, and the ways to it
 //! from elsewhere.
 
+pub(crate) mod admitted;
 pub(crate) mod answering;
 pub(crate) mod background;
 pub(crate) mod batch;
@@ -9,6 +10,7 @@ pub(crate) mod call_client;
 pub(crate) mod centrifuge;
 pub(crate) mod context;
 pub(crate) mod counts;
+pub(crate) mod guarded;
 pub(crate) mod handle;
 pub(crate) mod identity;
 pub(crate) mod latencies;

@@ -1,8 +1,9 @@
-//! Connections that are not read until a time that the application has named.
+//! Connections that are not read until a time that the application has named, or until it says so.
 //!
 //! Invariant: a pause is over at its time, whatever becomes of its connection; there is one time
-//! for each connection, the latest that was asked for. Owned by `core`; asked where there is more
-//! to read.
+//! for each connection, the latest that was asked for. A hold is over when the application says so,
+//! or its connection leaves the open state. Owned by `core`; asked where
+//! there is more to read.
 
 use crate::driver::boundary::Millis;
 use crate::types::ticket::Ticket;
@@ -29,6 +30,22 @@ impl Pauses {
         if *held < until && until > now {
             *held = until;
             self.times.push(Reverse((until, ticket)));
+        }
+    }
+
+    /// The connection is not read before [`Pauses::release`]; what it was paused for counts no
+    /// more.
+    pub(crate) fn hold(&mut self, ticket: Ticket) {
+        self.until.insert(ticket, Self::HELD);
+    }
+
+    /// The connection, if it is held, is read again.
+    pub(crate) fn release(&mut self, ticket: Ticket, now: Millis) {
+        if let Some(until) = self.until.get_mut(&ticket)
+            && *until == Self::HELD
+        {
+            *until = now;
+            self.times.push(Reverse((now, ticket)));
         }
     }
 
@@ -64,6 +81,8 @@ impl Pauses {
         None
     }
 
+    /// The time of a hold: there is none.
+    const HELD: Millis = Millis::MAX;
     /// Places that are kept when nobody pauses.
     const KEPT: usize = 1_024;
 }
@@ -96,6 +115,29 @@ mod tests {
             (None, Some(ticket(1)))
         );
         assert!(pauses.is_empty() && pauses.next_end().is_none());
+    }
+
+    #[test]
+    fn a_hold_ends_when_it_is_released_and_leaves_nothing() {
+        let mut pauses = Pauses::default();
+        for round in 0..3 {
+            pauses.pause(ticket(1), 0, 50);
+            pauses.hold(ticket(1));
+            pauses.pause(ticket(1), 0, 60);
+            assert!(pauses.holds(ticket(1), Pauses::MS_MAX * 10));
+            assert_eq!(pauses.ended(100), None, "{round}");
+            pauses.release(ticket(1), 100);
+            pauses.release(ticket(1), 100);
+            assert!(!pauses.holds(ticket(1), 100));
+            assert_eq!(
+                (pauses.ended(100), pauses.ended(100)),
+                (Some(ticket(1)), None)
+            );
+            assert!(pauses.is_empty() && pauses.times.is_empty(), "{round}");
+        }
+        pauses.hold(ticket(2));
+        pauses.release(ticket(3), 100);
+        assert_eq!(pauses.next_end(), None);
     }
 
     #[test]

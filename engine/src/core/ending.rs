@@ -239,6 +239,10 @@ impl Core {
                 mail,
                 ..
             } = self;
+            // Nobody else would: what is left of its input is read for the peer's close.
+            if !connections.pauses.is_empty() {
+                connections.pauses.release(ticket, connections.now);
+            }
             let rooms = topics.leave_all(&mut connections.slots, mail, ticket, reason);
             let ended = Ended {
                 ticket,

@@ -170,6 +170,10 @@ pub struct Welcome<'a> {
     pub message_bytes_max: usize,
     /// How it can go on with this session after the connection, if it can.
     pub session: Option<WelcomeSession<'a>>,
+    /// Rooms that the application has it in from the start.
+    pub rooms: &'a [&'a str],
+    /// What the application tells it.
+    pub data: Option<Value<'a>>,
 }
 
 /// How a client can go on with its session.
@@ -182,6 +186,11 @@ pub struct WelcomeSession<'a> {
 }
 
 impl Welcome<'_> {
+    /// Bytes that the rooms have in their list, before escapes.
+    fn rooms_bytes(&self) -> usize {
+        self.rooms.iter().map(|room| room.len() + 3).sum()
+    }
+
     fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
         map.string("connection", self.connection);
         map.string("server", self.server);
@@ -191,6 +200,10 @@ impl Welcome<'_> {
             map.string("resume", session.token);
             map.number("resume_ms", session.resume_ms);
         }
+        if !self.rooms.is_empty() {
+            map.strings("rooms", self.rooms);
+        }
+        map.some_value("data", self.data);
     }
 }
 
@@ -235,7 +248,8 @@ impl Event<'_> {
                 Event::Welcome(welcome) => {
                     let session = welcome.session;
                     let token = session.map_or(0, |session| 48 + session.token.len());
-                    64 + welcome.connection.len() + welcome.server.len() + token
+                    let more = welcome.rooms_bytes() + data(welcome.data);
+                    80 + welcome.connection.len() + welcome.server.len() + token + more
                 }
                 Event::Message {
                     room,
@@ -287,7 +301,7 @@ impl Event<'_> {
         let strings = match *self {
             Event::Welcome(welcome) => {
                 let token = welcome.session.map_or(0, |session| session.token.len());
-                welcome.connection.len() + welcome.server.len() + token
+                welcome.connection.len() + welcome.server.len() + token + welcome.rooms_bytes()
             }
             Event::Redelivered(_) => 0,
             Event::Message {
@@ -317,8 +331,8 @@ impl Event<'_> {
             | Event::Event { data, .. }
             | Event::Presence { data, .. } => data,
             Event::Call { params, .. } => params,
-            Event::Welcome(_)
-            | Event::Redelivered(_)
+            Event::Welcome(welcome) => welcome.data,
+            Event::Redelivered(_)
             | Event::Closing { .. }
             | Event::Expiring { .. }
             | Event::Missed { .. }

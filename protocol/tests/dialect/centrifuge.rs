@@ -449,6 +449,7 @@ fn check_reply(reply: &Reply<'_>, line: &str, fields: &[Vec<u8>]) {
 fn streams_and_listeners_are_told_how_they_connect() {
     let on = |transport| {
         Reply::Centrifuge(CentrifugeReply::Connected(Connected {
+            data: None,
             client: "c",
             version: "s",
             ping_s: 25,
@@ -474,6 +475,7 @@ fn streams_and_listeners_are_told_how_they_connect() {
 fn replies() {
     check_reply(
         &Reply::Centrifuge(CentrifugeReply::Connected(Connected {
+            data: None,
             client: "0-1-2",
             version: "s/1",
             ping_s: 25,

@@ -157,6 +157,8 @@ fn no_event_is_longer_than_foretold() {
             token: &controls,
             resume_ms: u64::MAX,
         }),
+        rooms: &[&controls, ""],
+        data: Some(json(r#"{"a":[-0,1]}"#)),
     };
     let closing = Event::Closing {
         reason: &controls,

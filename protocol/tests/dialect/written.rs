@@ -216,6 +216,8 @@ fn sessions() {
             heartbeat_ms: 25_000,
             message_bytes_max: 65_536,
             session,
+            rooms: &[],
+            data: None,
         }),
         r#"{"type":"welcome","connection":"0-1f-3","server":"shardcast/0.1.0","heartbeat_ms":25000,"max_message_bytes":65536,"resume":"0-1f-3-00ff","resume_ms":60000}"#,
         r#"{"jsonrpc":"2.0","method":"welcome","params":{"connection":"0-1f-3","server":"shardcast/0.1.0","heartbeat_ms":25000,"max_message_bytes":65536,"resume":"0-1f-3-00ff","resume_ms":60000}}"#,
@@ -259,17 +261,35 @@ fn sessions() {
     );
 }
 
+/// A welcome with no more than it always has.
+const BARE: Welcome<'static> = Welcome {
+    connection: "0-1f-3",
+    server: "shardcast/0.1.0",
+    heartbeat_ms: 25_000,
+    message_bytes_max: 65_536,
+    session: None,
+    rooms: &[],
+    data: None,
+};
+
 #[test]
-fn events() {
+fn welcome_with_rooms() {
     let welcome = Welcome {
-        connection: "0-1f-3",
-        server: "shardcast/0.1.0",
-        heartbeat_ms: 25_000,
-        message_bytes_max: 65_536,
-        session: None,
+        rooms: &["a", "b"],
+        data: Some(json(r#"{"x":1}"#)),
+        ..BARE
     };
     event(
         Event::Welcome(welcome),
+        r#"{"type":"welcome","connection":"0-1f-3","server":"shardcast/0.1.0","heartbeat_ms":25000,"max_message_bytes":65536,"rooms":["a","b"],"data":{"x":1}}"#,
+        r#"{"jsonrpc":"2.0","method":"welcome","params":{"connection":"0-1f-3","server":"shardcast/0.1.0","heartbeat_ms":25000,"max_message_bytes":65536,"rooms":["a","b"],"data":{"x":1}}}"#,
+    );
+}
+
+#[test]
+fn events() {
+    event(
+        Event::Welcome(BARE),
         r#"{"type":"welcome","connection":"0-1f-3","server":"shardcast/0.1.0","heartbeat_ms":25000,"max_message_bytes":65536}"#,
         r#"{"jsonrpc":"2.0","method":"welcome","params":{"connection":"0-1f-3","server":"shardcast/0.1.0","heartbeat_ms":25000,"max_message_bytes":65536}}"#,
     );

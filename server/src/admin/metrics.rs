@@ -7,6 +7,7 @@ mod process;
 use crate::audit::journal::JournalCounts;
 use crate::auth::counts::TokenCounts;
 use crate::broker::counts::{BridgeCount, BridgeCounts};
+use crate::gateway::counts::GatewayCounts;
 use crate::limits::tally::{LimitName, LimitOutcome, Tally};
 use crate::session::counts::{SessionCount, SessionCounts};
 use crate::session::latencies::Latencies;
@@ -136,6 +137,13 @@ impl Metrics {
         let help = "What carries the work to the kernel: uring or portable (epoll)";
         let info = Info::new([("driver", driver)]);
         self.registry.register("shardcast_driver", help, info);
+    }
+
+    /// Adds the counters of the gateway, if there is one.
+    pub(crate) fn add_gateway(&mut self, counts: Option<&GatewayCounts>) {
+        if let Some(counts) = counts {
+            counts.register(&mut self.registry);
+        }
     }
 
     /// Adds the counters of tokens.

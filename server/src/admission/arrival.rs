@@ -11,10 +11,12 @@
 use crate::admission::connect::parameter_of;
 use crate::admission::entrance::Chosen;
 use crate::auth::gate::LaterPassage;
+use crate::session::admitted::Admitted;
 use crate::session::identity::Identity;
 use crate::session::permits::{Permit, Permits};
 use crate::session::retry;
 use crate::session::shared::Shared;
+use crate::wire::connection_id::ConnectionId;
 use futures_util::FutureExt;
 use shardcast_engine::{Address, Context as Engine, Panicked, Peer, Refusal, confine, discard};
 use shardcast_protocol::dialect::Dialect;
@@ -36,6 +38,7 @@ type OwnedHeader = (Box<str>, Box<[u8]>);
 
 /// The client's request, copied.
 struct OwnedRequest {
+    connection: ConnectionId,
     remote_address: Peer,
     is_secure: bool,
     peer_certificate: Option<Box<[u8]>>,
@@ -61,6 +64,7 @@ impl Arrival {
     ) -> Arrival {
         let headers = request.headers().iter();
         Arrival(Arc::new(OwnedRequest {
+            connection: ConnectionId(engine.address()),
             remote_address: engine.peer(),
             is_secure: engine.is_secure(),
             peer_certificate: engine.peer_certificate().map(Into::into),
@@ -91,6 +95,11 @@ impl Arrival {
     /// Who the client's token says it is: see [`crate::Connect::identity`].
     pub fn identity(&self) -> Identity {
         self.0.identity.get().cloned().unwrap_or_default()
+    }
+
+    /// The id that the client's connection has once it is let in.
+    pub fn connection(&self) -> ConnectionId {
+        self.0.connection
     }
 
     /// The client's address.
@@ -128,6 +137,17 @@ impl Arrival {
         let mut headers = self.0.headers.iter();
         let found = headers.find(|(header, _)| header.eq_ignore_ascii_case(name));
         found.map(|(_, value)| &**value)
+    }
+
+    /// All headers of its request, in the order sent, names as they were written.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let headers = self.0.headers.iter();
+        headers.map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The query of its request, as it was sent.
+    pub fn query(&self) -> Option<&str> {
+        self.0.query.as_deref()
     }
 
     /// A parameter of its request's query, as it was sent: see [`crate::Connect::parameter`].
@@ -175,7 +195,7 @@ impl OwnedRequest {
 pub(crate) type ConnectFn = dyn Fn(Arrival) -> AdmissionFuture + Send + Sync;
 
 /// The future of a hook.
-pub(crate) type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + Send>>;
+pub(crate) type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Admitted, Refusal>> + Send>>;
 
 /// Futures of one shard's clients that wait.
 #[derive(Debug, Default)]
@@ -195,7 +215,7 @@ pub(crate) struct Decision {
 
 /// How a client's future ended.
 pub(crate) enum AdmissionOutcome {
-    Known(Result<Identity, Refusal>),
+    Known(Result<Admitted, Refusal>),
     Panic,
     /// The future was dropped before its end.
     Dropped,
@@ -288,7 +308,7 @@ async fn verified(
     arrival: Arrival,
     later: Option<LaterPassage>,
     hook: Option<Arc<ConnectFn>>,
-) -> Result<Identity, Refusal> {
+) -> Result<Admitted, Refusal> {
     if let Some(later) = later {
         let identity = later.finish().await?;
         // Nobody else sets it.
@@ -297,7 +317,7 @@ async fn verified(
     let identity = arrival.identity();
     match hook {
         Some(hook) => bound(hook(arrival), identity).await,
-        None => Ok(identity),
+        None => Ok(identity.into()),
     }
 }
 
@@ -306,7 +326,13 @@ fn bound(work: AdmissionFuture, proved: Identity) -> AdmissionFuture {
     if proved.claims().is_none() {
         return work;
     }
-    Box::pin(async move { Ok(work.await?.bound_to(&proved)) })
+    Box::pin(async move {
+        let admitted = work.await?;
+        Ok(Admitted {
+            identity: admitted.identity.bound_to(&proved),
+            ..admitted
+        })
+    })
 }
 
 async fn outcome_of(mut work: AdmissionFuture) -> AdmissionOutcome {

@@ -8,6 +8,7 @@ use crate::admission::entrance::{Chosen, Pings};
 use crate::api::hooks::ConnectHook;
 use crate::auth::gate::{LaterPassage, Passage};
 use crate::limits::limiter::slot_of;
+use crate::session::admitted::Admitted;
 use crate::session::context::Session;
 use crate::session::identity::Identity;
 use crate::wire::failure::HANDLER_FAILED;
@@ -49,7 +50,7 @@ impl Service {
             return Admission::Refuse(Refusal::new(500, HANDLER_FAILED));
         };
         match &decision.outcome {
-            AdmissionOutcome::Known(Ok(identity)) => self.accept_decided(cx, &decision, identity),
+            AdmissionOutcome::Known(Ok(admitted)) => self.accept_decided(cx, &decision, admitted),
             AdmissionOutcome::Known(Err(refusal)) => Admission::Refuse(refusal.clone()),
             AdmissionOutcome::Panic => {
                 cx.count_panic();
@@ -137,8 +138,9 @@ impl Service {
         &mut self,
         cx: &mut Engine<'_>,
         decision: &Decision,
-        identity: &Identity,
+        admitted: &Admitted,
     ) -> Admission<Session> {
+        let identity = &admitted.identity;
         if let Some(ConnectHook::OnShard(_)) = &self.code.hooks.connect {
             let asked = decision.with_request(|request| {
                 self.ask_hook(cx, request, decision.chosen, identity.clone())
@@ -149,7 +151,13 @@ impl Service {
             });
         }
         let headers = decision.take_headers();
-        self.accept(cx, decision.chosen, identity.clone(), headers)
+        let mut accepted = self.accept(cx, decision.chosen, identity.clone(), headers);
+        if admitted.begins_with_something()
+            && let Admission::Accept(accepted) = &mut accepted
+        {
+            accepted.session.more().admitted = Some(Box::new(admitted.clone()));
+        }
+        accepted
     }
 
     /// Tells the application of a connection, once it is known who that is.

@@ -1,6 +1,8 @@
 //! What an application is before it runs: its handlers, hooks and rules, and how it is started. The
 //! binary is an application without handlers.
 
+mod starting;
+
 use crate::access::auto_ban::AutoBan;
 use crate::access::bans::Bans;
 use crate::access::gate::AccessRules;
@@ -13,12 +15,11 @@ use crate::admission::connect::Connect;
 use crate::admission::entrance::Entrances;
 use crate::api::hooks::{ConnectHook, Hooks, OnDisconnect, OnMissed, OnOpened, OnResumed};
 use crate::api::registration::Handlers;
-use crate::api::server::{OwnRuntime, Server, Shards};
+use crate::api::server::Shards;
 use crate::api::service::ApplicationCode;
 use crate::auth::gate::TokenGate;
 use crate::auth::options::Auth;
 use crate::broker::Cluster;
-use crate::broker::bridge::PreparedBridge;
 use crate::broker::view::ClusterView;
 use crate::centrifuge::options::{Centrifuge, CentrifugeOptions};
 use crate::dispatch::registry::Registry;
@@ -26,6 +27,7 @@ use crate::limits::limiter::Limiter;
 use crate::limits::rules::RateLimits;
 use crate::limits::tally::Tally;
 use crate::namespace::Namespaces;
+use crate::session::admitted::Admitted;
 use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::session::offline::OfflineOptions;
@@ -38,7 +40,7 @@ use crate::store::counts::StoreCounts;
 use crate::store::options::Persistence;
 use crate::versions::Versions;
 use crate::wire::failure::Failure;
-use shardcast_engine::{CloseReason, Config, LogClass, Missed, Refusal, StartError, Topic};
+use shardcast_engine::{CloseReason, Config, LogClass, Missed, Refusal, Topic};
 use shardcast_protocol::dialect::{Dialect, Rules};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -288,12 +290,17 @@ impl App {
     /// [`Config::admission_timeout`] at most; then the client is answered 504. The future is
     /// dropped where it waits when that time is over or the client goes. At most
     /// [`Config::deferred_max`] clients wait; others are answered 503. Of this hook and that of
-    /// [`App::on_connect`] the last one counts.
-    pub fn on_connect_async<W>(self, hook: impl Fn(Arrival) -> W + Send + Sync + 'static) -> App
+    /// [`App::on_connect`] the last one counts. It returns who the client is, or an [`Admitted`],
+    /// which has rooms and data from the start besides.
+    pub fn on_connect_async<W, A>(self, hook: impl Fn(Arrival) -> W + Send + Sync + 'static) -> App
     where
-        W: Future<Output = Result<Identity, Refusal>> + Send + 'static,
+        W: Future<Output = Result<A, Refusal>> + Send + 'static,
+        A: Into<Admitted>,
     {
-        let hook = move |arrival| Box::pin(hook(arrival)) as AdmissionFuture;
+        let hook = move |arrival| {
+            let work = hook(arrival);
+            Box::pin(async move { Ok(work.await?.into()) }) as AdmissionFuture
+        };
         self.with_connect(ConnectHook::InBackground(Arc::new(hook)))
     }
 
@@ -377,56 +384,6 @@ impl App {
     /// Where refusals are counted.
     pub(crate) fn refusals(&self) -> &RefusalCounts {
         &self.refusals
-    }
-
-    /// Starts the server. Background handlers run on the tokio runtime around this call, or on one
-    /// of its own with one thread.
-    ///
-    /// # Errors
-    /// See [`StartError`]; nothing runs then.
-    pub fn start(self, mut config: Config) -> Result<Server, StartError> {
-        let (runtime, own) = match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => (runtime, None),
-            Err(_) => {
-                shardcast_engine::afford(&config, OwnRuntime::THREADS)?;
-                let own = OwnRuntime::start().map_err(|source| StartError::Io {
-                    what: "starting the runtime of background handlers".into(),
-                    source,
-                })?;
-                (own.handle(), Some(own))
-            }
-        };
-        let (persistence, stored) = (self.persistence.clone(), self.stored.clone());
-        let cluster = self.cluster.clone().zip(self.view.clone());
-        let shards = self.shards(&mut config, runtime);
-        let store = match persistence {
-            Some(persistence) => Some(shards.store(&persistence, stored, &mut config)?),
-            None => None,
-        };
-        let bridge = match cluster {
-            Some((cluster, view)) => {
-                let prepared = PreparedBridge::new(cluster);
-                let (prepared, relay) = prepared.map_err(|error| StartError::Io {
-                    what: "joining the cluster".into(),
-                    source: std::io::Error::other(error),
-                })?;
-                config.relay = Some(relay);
-                Some((prepared, view))
-            }
-            None => None,
-        };
-        let make = shards.clone();
-        let running = shardcast_engine::start(config, move |shard| make.shard(shard))?;
-        let handle = shards.attach(running.handle());
-        let bridge = bridge.map(|(bridge, view)| {
-            let shared = handle.shared.clone();
-            bridge.start(shared, &running, view)
-        });
-        let bridge = bridge.transpose().map_err(|source| StartError::Io {
-            what: "starting the thread of the cluster".into(),
-            source,
-        })?;
-        Ok(Server::new(running, handle, own, store, bridge))
     }
 
     /// The application for an engine that somebody else starts with this configuration, with

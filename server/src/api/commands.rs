@@ -7,9 +7,11 @@ use crate::api::service::Service;
 use crate::centrifuge::answers::{answer, call, end, refuse};
 use crate::centrifuge::connection::{connect, hold, refresh, stage, take_held};
 use crate::centrifuge::requests;
+use crate::dispatch::guard;
 use crate::limits::check;
 use crate::session::centrifuge::ConnectStage;
 use crate::session::context::{Context, Session};
+use crate::session::guarded::RequestState;
 use crate::session::muting::dialect_of;
 use shardcast_engine::Context as Engine;
 use shardcast_protocol::dialect::centrifuge::{
@@ -65,6 +67,7 @@ impl Service {
                 }
                 return;
             }
+            let rest = commands.rest();
             match commands.next() {
                 None => return,
                 Some(Ok(Instruction::Connect(id, asked)))
@@ -79,7 +82,9 @@ impl Service {
                 Some(Ok(instruction)) => {
                     // The message counts once, and each of its commands.
                     let bytes = std::mem::take(&mut bytes);
-                    self.instruct(cx, session, instruction, bytes);
+                    if self.instruct(cx, session, instruction, bytes) == RequestState::Held {
+                        return session.keep(rest, 0, None);
+                    }
                 }
                 Some(Err(bad)) => cx.close(Disconnect::BAD_REQUEST.code(), &bad.to_string()),
             }
@@ -137,10 +142,10 @@ impl Service {
         session: &mut Session,
         asked: Instruction<'_>,
         bytes: usize,
-    ) {
+    ) -> RequestState {
         let asked = match self.within_limits(cx, session, asked, bytes) {
             Some(asked) => asked,
-            None => return,
+            None => return RequestState::Done,
         };
         match asked {
             _ if stage(session) != ConnectStage::Connected => end(cx, Disconnect::BAD_REQUEST),
@@ -154,18 +159,19 @@ impl Service {
                 Some(id) if !self.is_handled(&command) => {
                     refuse(cx, session, id, Refusal::NotAvailable);
                 }
-                Some(_) | None => self.command(cx, session, &command, None),
+                Some(_) | None => return self.command(cx, session, &command, None),
             },
             Instruction::Send(command) if !self.is_handled(&command) => {
                 end(cx, Disconnect::NOT_AVAILABLE);
             }
-            Instruction::Send(command) => self.command(cx, session, &command, None),
+            Instruction::Send(command) => return self.command(cx, session, &command, None),
             Instruction::Refresh(id, token) => refresh(&mut self.asked(cx, session, id), &token),
             Instruction::SubRefresh { id, channel, token } => {
                 requests::refresh(&mut self.asked(cx, session, id), &channel, &token);
             }
             Instruction::Unavailable(id) => refuse(cx, session, id, Refusal::NotAvailable),
         }
+        RequestState::Done
     }
 
     fn is_handled(&mut self, command: &Command<'_>) -> bool {
@@ -181,7 +187,8 @@ impl Service {
         asked: Instruction<'b>,
         bytes: usize,
     ) -> Option<Instruction<'b>> {
-        if self.state.limiter.is_none() {
+        // What has been decided about was within them before.
+        if self.state.limiter.is_none() || guard::is_decided(session) {
             return Some(asked);
         }
         let limited = check::message(&mut self.context(cx, session), 1, bytes);

@@ -1,6 +1,7 @@
 //! How an application registers what it does: handlers by type, middleware by pattern, groups of
 //! both. From any thread, before the server starts and while it runs.
 
+use crate::dispatch::guard::{Attempt, GuardFn, GuardFuture, RequestGuard};
 use crate::dispatch::handler::{Handler, Registered};
 use crate::dispatch::middleware::{Act, Flow, Middleware, Request};
 use crate::dispatch::options::Options;
@@ -8,6 +9,7 @@ use crate::dispatch::pattern::Pattern;
 use crate::dispatch::registry::{RegisterError, Registry};
 use crate::session::background::Background;
 use crate::session::context::Context;
+use crate::session::guarded::Verdict;
 use crate::session::task::RegistrationId;
 use crate::wire::failure::Failure;
 use crate::wire::from_data::FromData;
@@ -92,6 +94,20 @@ impl Handlers {
         })
     }
 
+    /// Registers the handler of all types that have none and are not the server's own: for what
+    /// passes requests on ([`Background::kind`] says which it is). There is one for the whole
+    /// application, whichever group registers it. Of middleware, it meets what fits all types.
+    ///
+    /// # Errors
+    /// [`RegisterError::Taken`] or [`RegisterError::TooMany`]; nothing has changed then.
+    pub fn otherwise(&self, handler: Handler) -> Result<RegistrationId, RegisterError> {
+        self.registry.add_otherwise(Registered {
+            kind: "".into(),
+            handler,
+            options: self.options.clone(),
+        })
+    }
+
     /// Another handler takes the place of one; type and options stay. Every request meets one of
     /// the two.
     ///
@@ -136,6 +152,42 @@ impl Handlers {
         act: impl Fn(&mut Context<'_>, &str, Result<(), &Problem>) + Send + Sync + 'static,
     ) -> Result<RegistrationId, RegisterError> {
         self.middleware(pattern, Act::After(Arc::new(act)))
+    }
+
+    /// Decides about each join of a client, in every dialect, before it goes its way: for decisions
+    /// that take time, such as a look-up elsewhere. The future runs on the runtime of background
+    /// handlers, within the timeout of this group's options; its error is what the client is
+    /// answered. Meanwhile nothing more is read of the connection: what the client asks for next is
+    /// done next. What the namespace forbids is not asked about, and limits hold afterwards.
+    /// The last guard of joins counts.
+    pub fn guard_joins<F, W>(&self, guard: F)
+    where
+        F: Fn(Attempt) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let decide = move |attempt| {
+            let work = guard(attempt);
+            Box::pin(async move { work.await.map(|()| Verdict::Accept) }) as GuardFuture
+        };
+        let guard = self.guard(Arc::new(decide));
+        self.registry.guard(|guards| guards.join = Some(guard));
+    }
+
+    /// Decides likewise about each publish of a client, which may become another one.
+    /// The last guard of publishes counts.
+    pub fn guard_publishes<F, W>(&self, guard: F)
+    where
+        F: Fn(Attempt) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<Verdict, Failure>> + Send + 'static,
+    {
+        let decide = move |attempt| Box::pin(guard(attempt)) as GuardFuture;
+        let guard = self.guard(Arc::new(decide));
+        self.registry.guard(|guards| guards.publish = Some(guard));
+    }
+
+    fn guard(&self, decide: Arc<GuardFn>) -> RequestGuard {
+        let timeout = self.options.time();
+        RequestGuard { decide, timeout }
     }
 
     fn middleware(&self, pattern: &str, act: Act) -> Result<RegistrationId, RegisterError> {

@@ -189,6 +189,18 @@ impl Server {
     /// As [`Server::drain`], closing so many connections each second, so that their clients do not
     /// all come to other servers at once; more where half of `within` would not suffice.
     pub fn drain_paced(self, per_second: u32, within: Duration) -> bool {
-        self.running.drain_paced(per_second, within)
+        self.drain_paced_then(per_second, within, || {})
+    }
+
+    /// The same, and then `last`, while background tasks still run.
+    pub(crate) fn drain_paced_then(
+        self,
+        per_second: u32,
+        within: Duration,
+        last: impl FnOnce(),
+    ) -> bool {
+        let all_in_time = self.running.drain_paced(per_second, within);
+        last();
+        all_in_time
     }
 }

@@ -12,6 +12,7 @@ use crate::centrifuge::answers::end;
 use crate::centrifuge::closing;
 use crate::centrifuge::connection::{await_connect, connect_due, is_centrifuge};
 use crate::centrifuge::requests as channels;
+use crate::dispatch::guard::{self, Guarding};
 use crate::dispatch::registry::{Registry, ShardTable};
 use crate::dispatch::task::{self, Finished};
 use crate::dispatch::{late, resuming};
@@ -19,6 +20,7 @@ use crate::limits::limiter::{ShardLimiter, slot_of};
 use crate::rooms::rejoin::WentOn;
 use crate::rooms::resume;
 use crate::session::context::{Context, Session};
+use crate::session::guarded::RequestState;
 use crate::session::handle::ShardTask;
 use crate::session::muting::{dialect_of, dialect_of_encoding};
 use crate::session::pending::{Outcome, Requester};
@@ -35,9 +37,12 @@ use shardcast_engine::{
     Quiet, Refusal, Tag, TopicName, allocator,
 };
 use shardcast_protocol::dialect::centrifuge::Disconnect;
-use shardcast_protocol::dialect::{Decoded, Event, Payload, Welcome, WelcomeSession};
+use shardcast_protocol::dialect::{
+    Code, Decoded, Event, Payload, Problem, Value, Welcome, WelcomeSession,
+};
 use shardcast_protocol::frame::Kind;
 use shardcast_protocol::http::HttpRequest;
+use shardcast_protocol::json::Raw;
 use std::fmt;
 use std::sync::Arc;
 
@@ -199,6 +204,18 @@ impl Application for Service {
         session.open(cx.now_ms());
         let connection = ConnectionId(cx.address()).text();
         let token = resume::begin(cx, &mut self.state, &self.shared, session);
+        let admitted = match is_centrifuge(cx) {
+            // It is answered with that when it connects.
+            true => None,
+            false => session.some_mut().and_then(|more| more.admitted.take()),
+        };
+        let rooms: Vec<&str> = admitted
+            .iter()
+            .flat_map(|admitted| admitted.rooms.iter().map(|room| &**room))
+            .collect();
+        let data = admitted
+            .as_ref()
+            .and_then(|admitted| admitted.data.as_deref());
         let welcome = Welcome {
             connection: connection.as_str(),
             server: &self.shared.server,
@@ -208,6 +225,8 @@ impl Application for Service {
                 token,
                 resume_ms: *resume_ms,
             }),
+            rooms: &rooms,
+            data: data.map(|data| Value::Json(Raw::of_serializer(data.get()))),
         };
         if let Some(greeting) = dialect_of(cx, session).greeting(welcome) {
             send_event(cx, session, &greeting);
@@ -222,6 +241,9 @@ impl Application for Service {
         }
         let mut context = self.context(cx, session);
         context.begin_validity();
+        if !rooms.is_empty() {
+            context.begin_in(&rooms);
+        }
         if !context.is_awaited() {
             self.greet(cx, session);
         }
@@ -234,11 +256,16 @@ impl Application for Service {
         };
         let rules = self.shared.rules;
         match dialect_of(cx, session).read(payload, &rules) {
-            Decoded::One(item) if self.state.limiter.is_none() => {
-                self.take(cx, session, item, None);
+            Decoded::One(item) => {
+                let taken = match self.state.limiter.is_none() {
+                    true => self.take(cx, session, item, None),
+                    false => self.take_limited(cx, session, item, message.bytes().len()),
+                };
+                if taken == RequestState::Held {
+                    session.keep(message.bytes(), 0, None);
+                }
             }
-            Decoded::One(item) => self.take_limited(cx, session, item, message.bytes().len()),
-            Decoded::Many(items) => self.take_all(cx, session, items, message.bytes().len()),
+            Decoded::Many(items) => self.take_all(cx, session, items, message.bytes()),
             Decoded::Commands(commands) => {
                 self.take_commands(cx, session, commands, message.bytes().len());
             }
@@ -284,6 +311,15 @@ impl Application for Service {
             }
             Err(notice) => notice,
         };
+        let notice = match notice.downcast::<Guarding>() {
+            Ok(guarding) => {
+                if guard::decided(&mut self.context(cx, session), *guarding) {
+                    self.take_up(cx, session);
+                }
+                return;
+            }
+            Err(notice) => notice,
+        };
         let mut context = self.context(cx, session);
         if let Some(WentOn { call, resuming }) = resume::notified(&mut context, notice) {
             resuming::answer(&mut context, &call, &resuming);
@@ -313,7 +349,12 @@ impl Application for Service {
         }
         session.some_mut()?.reverse.time_out(now_ms);
         let table = self.table.current();
-        task::time_out(&mut self.context(cx, session), &table, now_ms);
+        let mut context = self.context(cx, session);
+        task::time_out(&mut context, &table, now_ms);
+        let late = Problem::new(Code::Timeout, "the request took too long");
+        if guard::give_up(&mut context, Some(now_ms), late) {
+            self.take_up(cx, session);
+        }
         session.shrink();
         let next = session.some()?.next_due();
         next.into_iter()
@@ -351,6 +392,8 @@ impl Application for Service {
     }
 
     fn draining(&mut self, cx: &mut Engine<'_>, session: &mut Session) {
+        let stops = "the server stops; whether the request took effect is unknown";
+        self.stop_waiting(cx, session, &Problem::new(Code::Unavailable, stops));
         let window_ms = self.shared.reconnect_window_ms;
         let closing = Event::Closing {
             reason: "draining",

@@ -1,13 +1,15 @@
-//! One GET of a small document: over TLS, or in the clear from this host alone.
+//! A URL that this server asks, over TLS or in the clear from this host alone; and one GET of a
+//! small document.
 //!
-//! Invariants: it takes [`FetchUrl::TIMEOUT`] at most and reads [`FetchUrl::BYTES_MAX`] bytes at
+//! Invariants: a GET takes [`FetchUrl::TIMEOUT`] at most and reads [`FetchUrl::BYTES_MAX`] bytes at
 //! most; a redirect is an error, for whoever answers must be whom the configuration names. Used for
-//! sets of keys.
+//! sets of keys, and for webhooks, which make their own requests.
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -28,6 +30,31 @@ pub(crate) struct FetchUrl {
     port: u16,
     /// `None`: in the clear.
     tls: Option<TlsConnector>,
+}
+
+/// From where a document may come that is not encrypted on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlainHttp {
+    ThisHost,
+    Anywhere,
+}
+
+/// A connection, encrypted or not.
+pub(crate) trait FetchStream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> FetchStream for S {}
+
+impl fmt::Debug for FetchUrl {
+    /// Without the query, which may bear a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "FetchUrl({}:{}{})",
+            self.host,
+            self.port,
+            self.uri.path()
+        )
+    }
 }
 
 /// Why a document was not fetched.
@@ -59,12 +86,21 @@ impl FetchUrl {
     /// # Errors
     /// Why it cannot be fetched, for the operator.
     pub(crate) fn new(text: &str, authorities: Option<&Path>) -> Result<FetchUrl, String> {
+        FetchUrl::with(text, authorities, PlainHttp::ThisHost)
+    }
+
+    /// The same, where plain HTTP may be taken from elsewhere, too.
+    pub(crate) fn with(
+        text: &str,
+        authorities: Option<&Path>,
+        plain: PlainHttp,
+    ) -> Result<FetchUrl, String> {
         let uri: Uri = text.parse().map_err(|_| "it is no URL".to_owned())?;
         let host = uri.host().unwrap_or_default();
         let host = host.trim_matches(['[', ']']).to_owned();
         let (tls, port) = match uri.scheme_str() {
             Some("https") => (Some(connector(authorities)?), 443),
-            Some("http") if is_this_host(&host) => (None, 80),
+            Some("http") if plain == PlainHttp::Anywhere || is_this_host(&host) => (None, 80),
             Some("http") => {
                 return Err("http is taken from this host only: use https".to_owned());
             }
@@ -92,30 +128,40 @@ impl FetchUrl {
     }
 
     async fn get_without_end(&self) -> Result<Bytes, FetchError> {
+        self.ask(self.connect().await?).await
+    }
+
+    /// A new connection to the host.
+    pub(crate) async fn connect(&self) -> io::Result<Box<dyn FetchStream>> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        stream.set_nodelay(true)?;
         match &self.tls {
-            None => self.ask(stream).await,
+            None => Ok(Box::new(stream)),
             Some(tls) => {
                 let name = ServerName::try_from(self.host.clone());
                 let name = name.map_err(|error| io::Error::other(error.to_string()))?;
-                self.ask(tls.connect(name, stream).await?).await
+                Ok(Box::new(tls.connect(name, stream).await?))
             }
         }
     }
 
-    async fn ask(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<Bytes, FetchError> {
+    /// Path and query.
+    pub(crate) fn path(&self) -> &str {
+        self.uri.path_and_query().map_or("/", |path| path.as_str())
+    }
+
+    /// Host and port, as the URL names them.
+    pub(crate) fn authority(&self) -> &str {
+        self.uri
+            .authority()
+            .map_or("", |authority| authority.as_str())
+    }
+
+    async fn ask(&self, stream: Box<dyn FetchStream>) -> Result<Bytes, FetchError> {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
-        let host = self
-            .uri
-            .authority()
-            .map_or("", |authority| authority.as_str());
-        let request = Request::get(path)
-            .header(header::HOST, host)
+        let request = Request::get(self.path())
+            .header(header::HOST, self.authority())
             .header(header::ACCEPT, "application/json")
             .header(header::CONNECTION, "close")
             .body(Empty::<Bytes>::new())

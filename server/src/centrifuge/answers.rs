@@ -8,7 +8,8 @@ use shardcast_engine::Context as Engine;
 use shardcast_protocol::dialect::centrifuge::{
     CentrifugeReply, Connected, Disconnect, Refusal, Subscribed, Transport,
 };
-use shardcast_protocol::dialect::{Id, Reply, ReplyMode};
+use shardcast_protocol::dialect::{Id, Reply, ReplyMode, Value};
+use shardcast_protocol::json::Raw;
 use std::num::NonZeroU32;
 
 /// The state of what only the protocol has, to be shrunk afterwards.
@@ -20,6 +21,7 @@ pub(crate) fn state(session: &mut Session) -> &mut CentrifugeState {
 pub(super) fn connected(cx: &mut Context<'_>, call: &OwnedCall, subs: &[(&str, Subscribed<'_>)]) {
     state(cx.session).stage = ConnectStage::Connected;
     answer_connected(cx, call, ProvedBy::First, subs);
+    cx.session.more().admitted = None;
     cx.session.shrink();
 }
 
@@ -42,6 +44,8 @@ pub(super) fn answer_connected(
     let form = cx.engine.form();
     let is_asked = form.is_some_and(|form| !form.is_unidirectional());
     let session = is_asked.then(|| cx.engine.stream_token()).flatten();
+    let admitted = cx.session.some().and_then(|more| more.admitted.as_ref());
+    let data = admitted.and_then(|admitted| admitted.data.clone());
     let connected = Connected {
         client: client.as_str(),
         version: &shared.server,
@@ -56,6 +60,9 @@ pub(super) fn answer_connected(
             (Some(_), None) => Transport::Unidirectional,
         },
         ttl_s: cx.remaining_ms().map(|left_ms| ttl_s(cx, left_ms)),
+        data: data
+            .as_ref()
+            .map(|data| Value::Json(Raw::of_serializer(data.get()))),
         subs,
     };
     let reply = match proof {

@@ -84,6 +84,9 @@ fn channels_of(cx: &Context<'_>, had: &[(Box<str>, Since)]) -> Result<Vec<Channe
     let granted = identity
         .claims()
         .map_or(&[][..], |claims| claims.channels());
+    let admitted = cx.session.some().and_then(|more| more.admitted.as_ref());
+    let given: Vec<Box<str>> = admitted.map_or(Vec::new(), |admitted| admitted.rooms.clone());
+    let given = given.iter().map(|room| (&**room, None));
     let personal = cx.shared.centrifuge.personal_channel_of(identity.name());
     let names = granted
         .iter()
@@ -91,7 +94,7 @@ fn channels_of(cx: &Context<'_>, had: &[(Box<str>, Since)]) -> Result<Vec<Channe
     let personal = personal.as_deref().map(|name| (name, None));
     let since: HashMap<&str, Since> = had.iter().map(|(name, since)| (&**name, *since)).collect();
     let mut channels: Vec<Channel> = Vec::new();
-    for (name, info) in names.chain(personal) {
+    for (name, info) in names.chain(given).chain(personal) {
         if channels.iter().any(|channel| *channel.name == *name) {
             continue;
         }

@@ -126,6 +126,8 @@ impl CrossChecks<'_> {
             cluster,
             ..
         } = self.settings;
+        let gateway = self.settings.gateway().problems().into_iter();
+        problems.extend(gateway.map(|(key, rule)| self.breaks(key, rule.to_owned())));
         for (name, rule) in tls.problems().into_iter().chain(auth_check::problems(auth)) {
             problems.push(self.breaks(name, rule));
         }

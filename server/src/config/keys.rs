@@ -3,10 +3,10 @@
 
 use super::key::{Key, ValueKind};
 use super::{
-    access_keys, admin_keys, auth_keys, centrifuge_keys, cluster_keys, limit_keys, offline_keys,
-    persistence_keys, room_keys, server_keys, session_keys,
+    access_keys, admin_keys, auth_keys, centrifuge_keys, cluster_keys, compression_keys,
+    gateway_keys, limit_keys, offline_keys, persistence_keys, room_keys, server_keys, session_keys,
 };
-use shardcast_engine::{Compression, Config, Listener};
+use shardcast_engine::{Config, Listener};
 use shardcast_protocol::dialect::DEPTH_MAX;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -277,47 +277,11 @@ pub(super) static KEYS: &[Key] = &[
     cluster_keys::LINGER,
     cluster_keys::QUEUE_MESSAGES,
     cluster_keys::QUEUE_BYTES,
-    Key {
-        name: "compression.enabled",
-        flag: None,
-        what: "Compresses messages (permessage-deflate) for clients that offer it, as browsers do.",
-        kind: ValueKind::Other("true or false", |settings| {
-            &mut settings.compression.enabled
-        }),
-    },
-    Key {
-        name: "compression.threshold",
-        flag: None,
-        what: "Shorter messages are sent as they are.",
-        kind: ValueKind::Size(Compression::THRESHOLD_BYTES, |settings| {
-            &mut settings.compression.threshold_bytes
-        }),
-    },
-    Key {
-        name: "compression.context_takeover",
-        flag: None,
-        what: "Lets messages refer to earlier ones. Smaller for small messages that are alike, but each connection then takes up to 430 KB, and a broadcast is compressed once for each of them.",
-        kind: ValueKind::Other("true or false", |settings| {
-            &mut settings.compression.context_takeover
-        }),
-    },
-    Key {
-        name: "compression.windows",
-        flag: None,
-        what: "Memory for clients that refer to earlier messages though they were told client_no_context_takeover (Tornado does, browsers do not), shared out evenly to the shards: up to 48 KB each. When it is used up, such a client is closed with 1007.",
-        kind: ValueKind::Size(Compression::WINDOWS_BYTES, |settings| {
-            &mut settings.compression.windows_bytes_max
-        }),
-    },
-    Key {
-        name: "compression.max_ratio",
-        flag: None,
-        what: "Bytes that each byte of a client's compressed message may become beyond the first 64KiB; more closes its connection with 1009.",
-        kind: ValueKind::Count(
-            *Compression::RATIO.start() as usize..=*Compression::RATIO.end() as usize,
-            |settings| &mut settings.compression.ratio_max,
-        ),
-    },
+    compression_keys::ENABLED,
+    compression_keys::THRESHOLD,
+    compression_keys::CONTEXT_TAKEOVER,
+    compression_keys::WINDOWS,
+    compression_keys::MAX_RATIO,
     Key {
         name: "timeouts.handshake",
         flag: None,
@@ -480,6 +444,20 @@ pub(super) static KEYS: &[Key] = &[
     },
     centrifuge_keys::PERSONAL_CHANNELS,
     centrifuge_keys::UNIDIRECTIONAL,
+    gateway_keys::URL,
+    gateway_keys::SOCKET,
+    gateway_keys::SECRET_FILE,
+    gateway_keys::SECRET_ENV,
+    gateway_keys::AUTHORITIES,
+    gateway_keys::EVENTS,
+    gateway_keys::WHEN_DOWN,
+    gateway_keys::TIMEOUT,
+    gateway_keys::IN_FLIGHT,
+    gateway_keys::QUEUE,
+    gateway_keys::RETRIES,
+    gateway_keys::BATCH,
+    gateway_keys::DEAD_LETTERS,
+    gateway_keys::DEAD_LETTER_BYTES,
     admin_keys::LOG_LEVEL,
     admin_keys::LOG_FORMAT,
 ];

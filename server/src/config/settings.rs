@@ -4,6 +4,7 @@
 use super::admin::AdminSettings;
 use super::auth::{AuthSettings, KeySetSettings, TokenKeySettings};
 use super::cluster::ClusterSettings;
+use super::gateway::GatewaySettings;
 use super::limit_settings::LimitSettings;
 use super::offline::Offline;
 use super::place::Place;
@@ -78,6 +79,7 @@ pub(crate) struct Settings {
     pub(super) audit_files: usize,
     pub(super) centrifuge_enabled: bool,
     pub(super) centrifuge: Centrifuge,
+    pub(super) gateway: GatewaySettings,
     pub(super) log_level: tracing::Level,
     pub(super) log_format: LogFormat,
 }
@@ -121,6 +123,7 @@ impl Default for Settings {
             audit_files: 5,
             centrifuge_enabled: true,
             centrifuge: Centrifuge::default(),
+            gateway: GatewaySettings::default(),
             log_level: tracing::Level::INFO,
             log_format: LogFormat::Text,
         }
@@ -251,6 +254,9 @@ impl Settings {
         });
         engine.listeners = plain.into_iter().chain(encrypted).collect();
         engine.same_user = self.sessions.same_user();
+        // The gateway answers before the engine gives up.
+        let decided = self.gateway.timeout + Duration::from_secs(2);
+        engine.admission_timeout = engine.admission_timeout.max(decided);
         engine.compression = self.compression.engine();
         engine.event_streams = self.fallback.then(|| EVENTS_PATH.to_owned());
         Ok(engine)
@@ -409,6 +415,16 @@ impl Settings {
             fallbacks: self.fallback,
             ..self.centrifuge.clone()
         })
+    }
+
+    /// Section `[gateway]`.
+    pub(crate) fn gateway(&self) -> &GatewaySettings {
+        &self.gateway
+    }
+
+    /// Whether what is said to other hosts may be read on its way.
+    pub(crate) fn is_insecure(&self) -> bool {
+        self.insecure
     }
 
     /// Where the admin port listens.

@@ -5,9 +5,10 @@
 //! reads the version with every message and takes a changed table over, so a message meets the old
 //! table or the new one, never a mixture.
 
+use crate::dispatch::guard::Guards;
 use crate::dispatch::handler::{Handler, Registered};
 use crate::dispatch::middleware::Middleware;
-use crate::dispatch::table::Table;
+use crate::dispatch::table::{Table, is_type};
 use crate::session::task::RegistrationId;
 use shardcast_protocol::dialect::Method;
 use std::collections::BTreeMap;
@@ -58,13 +59,13 @@ struct State {
     handlers: BTreeMap<RegistrationId, Registered>,
     /// In the order of registration.
     middleware: BTreeMap<RegistrationId, Middleware>,
+    guards: Guards,
     table: Arc<Table>,
 }
 
 impl Registry {
     /// Handlers and middlewares together.
     pub(crate) const REGISTRATIONS_MAX: usize = 10_000;
-    const TYPE_BYTES_MAX: usize = 255;
 
     pub(crate) fn new() -> Registry {
         let registry = Registry {
@@ -77,17 +78,25 @@ impl Registry {
 
     pub(crate) fn add(&self, new: Registered) -> Result<RegistrationId, RegisterError> {
         let kind = || new.kind.clone().into_string();
-        let is_type = (1..=Self::TYPE_BYTES_MAX).contains(&new.kind.len())
-            && !new.kind.chars().any(char::is_control);
-        if !is_type {
+        if !is_type(&new.kind) {
             return Err(RegisterError::BadType(kind()));
         }
         if Method::from_name(&new.kind).is_some() {
             return Err(RegisterError::BuiltIn(kind()));
         }
+        self.insert(new)
+    }
+
+    /// The handler of all types that have none: its own type is empty.
+    pub(crate) fn add_otherwise(&self, new: Registered) -> Result<RegistrationId, RegisterError> {
+        debug_assert!(new.kind.is_empty());
+        self.insert(new)
+    }
+
+    fn insert(&self, new: Registered) -> Result<RegistrationId, RegisterError> {
         let mut state = self.lock();
         if state.handlers.values().any(|other| other.kind == new.kind) {
-            return Err(RegisterError::Taken(kind()));
+            return Err(RegisterError::Taken(new.kind.into_string()));
         }
         let id = state.next_id()?;
         state.handlers.insert(id, new);
@@ -101,6 +110,13 @@ impl Registry {
         state.middleware.insert(id, new);
         self.publish(&mut state);
         Ok(id)
+    }
+
+    /// Changes who decides about joins and publishes.
+    pub(crate) fn guard(&self, change: impl FnOnce(&mut Guards)) {
+        let mut state = self.lock();
+        change(&mut state.guards);
+        self.publish(&mut state);
     }
 
     /// Puts another handler under the same type and options.
@@ -139,7 +155,11 @@ impl Registry {
     }
 
     fn publish(&self, state: &mut State) {
-        state.table = Arc::new(Table::new(&state.handlers, &state.middleware));
+        state.table = Arc::new(Table::new(
+            &state.handlers,
+            &state.middleware,
+            &state.guards,
+        ));
         self.version.fetch_add(1, Ordering::Release);
     }
 

@@ -7,6 +7,8 @@ use crate::dispatch::middleware::{Flow, Request};
 use crate::dispatch::table::{Action, Entry};
 use crate::dispatch::task;
 use crate::session::context::Context;
+use crate::session::guarded::Verdict;
+use crate::wire::encoding::{self, Nesting};
 use crate::wire::failure::{Failure, HANDLER_FAILED};
 use crate::wire::from_data::Data;
 use shardcast_engine::{Panicked, confine};
@@ -59,6 +61,32 @@ impl Entry {
             }
         }
         Ok(Progress::Done)
+    }
+
+    /// The same for a request that its guard has decided about.
+    pub(crate) fn run_decided(
+        &self,
+        cx: &mut Context<'_>,
+        command: &Command<'_>,
+        verdict: &Verdict,
+    ) -> Result<Progress, Failure> {
+        match verdict {
+            Verdict::Accept => self.run(cx, command),
+            Verdict::AcceptAs(data) => {
+                let encoding = cx.dialect().encoding();
+                let mut bytes = Vec::new();
+                encoding::write(encoding, Nesting::Event, &mut bytes, data)?;
+                let command = Command {
+                    data: Some(encoding::written(encoding, &bytes)),
+                    ..command.clone()
+                };
+                self.run(cx, &command)
+            }
+            Verdict::Swallow => {
+                cx.answer(&Reply::Ack);
+                Ok(Progress::Done)
+            }
+        }
     }
 
     /// Answers what failed, and runs the middleware that comes after.

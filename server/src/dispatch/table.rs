@@ -1,5 +1,6 @@
 //! The handlers of one moment: one look-up per request finds everything that runs for its type.
 
+use crate::dispatch::guard::{Guards, RequestGuard};
 use crate::dispatch::handler::{HandlerKind, Registered};
 use crate::dispatch::middleware::{Act, After, Before, Middleware};
 use crate::dispatch::options::Options;
@@ -17,10 +18,14 @@ pub(crate) struct Table {
     /// Entries of the server's own methods, by their numbers.
     methods: [Entry; Method::COUNT],
     handlers: HashMap<Box<str>, Entry, RandomState>,
+    /// Of all types that have no handler.
+    otherwise: Option<Entry>,
 }
 
 /// Everything that runs for the requests of one type.
 pub(crate) struct Entry {
+    /// Decides before anything else runs.
+    pub(crate) guard: Option<RequestGuard>,
     pub(crate) before: Box<[Arc<Before>]>,
     pub(crate) action: Action,
     pub(crate) after: Box<[Arc<After>]>,
@@ -40,20 +45,28 @@ impl Table {
     pub(crate) fn new(
         handlers: &BTreeMap<RegistrationId, Registered>,
         middleware: &BTreeMap<RegistrationId, Middleware>,
+        guards: &Guards,
     ) -> Table {
-        let entries = handlers.iter().map(|(id, registered)| {
+        let entry_of = |id: &RegistrationId, registered: &Registered| {
             let action = Action::Handler {
                 registration: *id,
                 options: registered.options.clone(),
                 handler: registered.handler.0.clone(),
             };
-            let entry = Entry::new(&registered.kind, action, middleware.values());
-            (registered.kind.clone(), entry)
-        });
+            Entry::new(&registered.kind, action, middleware.values())
+        };
+        let is_named = |registered: &Registered| !registered.kind.is_empty();
+        let named = handlers.iter().filter(|(_, it)| is_named(it));
+        let mut others = handlers.iter().filter(|(_, it)| !is_named(it));
         Table {
-            methods: Method::ALL
-                .map(|method| Entry::new(method.name(), Action::BuiltIn, middleware.values())),
-            handlers: entries.collect(),
+            methods: Method::ALL.map(|method| Entry {
+                guard: guards.of(method),
+                ..Entry::new(method.name(), Action::BuiltIn, middleware.values())
+            }),
+            handlers: named
+                .map(|(id, it)| (it.kind.clone(), entry_of(id, it)))
+                .collect(),
+            otherwise: others.next().map(|(id, it)| entry_of(id, it)),
         }
     }
 
@@ -61,19 +74,27 @@ impl Table {
     pub(crate) fn find(&self, request: &Request<'_>) -> Option<&Entry> {
         match request.method() {
             Some(method) => Some(&self.methods[method.index()]),
-            None => self.handlers.get(request.name()),
+            None => self.find_handler(request.name()),
         }
     }
 
-    /// The entry of a type that has a handler.
+    /// The entry of a type that has a handler, or of all types that have none.
+    #[inline]
     pub(crate) fn find_handler(&self, kind: &str) -> Option<&Entry> {
-        self.handlers.get(kind)
+        let handler = self.handlers.get(kind);
+        handler.or_else(|| self.otherwise.as_ref().filter(|_| is_type(kind)))
     }
+}
+
+/// Whether a type may be called so: 1 to 255 bytes without control characters.
+pub(crate) fn is_type(kind: &str) -> bool {
+    const TYPE_BYTES_MAX: usize = 255;
+    (1..=TYPE_BYTES_MAX).contains(&kind.len()) && !kind.chars().any(char::is_control)
 }
 
 impl Default for Table {
     fn default() -> Table {
-        Table::new(&BTreeMap::new(), &BTreeMap::new())
+        Table::new(&BTreeMap::new(), &BTreeMap::new(), &Guards::default())
     }
 }
 
@@ -91,6 +112,7 @@ impl Entry {
             }
         }
         Entry {
+            guard: None,
             before: before.into(),
             action,
             after: after.into(),

@@ -9,7 +9,6 @@ use crate::dispatch::handler::{BackgroundFn, HandlerFuture};
 use crate::dispatch::middleware::Request;
 use crate::dispatch::options::Options;
 use crate::dispatch::table::Table;
-use crate::session::background::Background;
 use crate::session::context::Context;
 use crate::session::handle::Handle;
 use crate::session::limits::Limits;
@@ -22,6 +21,7 @@ use futures_util::FutureExt;
 use shardcast_engine::{Panicked, confine, discard};
 use shardcast_protocol::dialect::{Code, Problem, Reply};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use tracing::Instrument;
 
 /// What a handler made of a request.
@@ -81,17 +81,10 @@ pub(crate) fn start(
     require_space(cx, registration, options)?;
     let serial = cx.state.take_serial();
     let connection = cx.connection();
-    let background = Background {
-        handle: cx.handle(),
-        connection,
-        identity: cx.identity().clone(),
-        dialect: cx.dialect(),
-        remote_address: cx.remote_address(),
-        span: tracing::debug_span!("request", %connection, request = serial, kind = request.kind),
-    };
+    let kind: Arc<str> = request.kind.into();
+    let background = cx.background(Arc::clone(&kind), serial);
     let (span, handle) = (background.span.clone(), background.handle.clone());
     let work = span.in_scope(|| handler(background, &request.data))?;
-    let kind: Box<str> = request.kind.into();
     let guard = TaskGuard {
         handle,
         connection,
@@ -102,7 +95,7 @@ pub(crate) fn start(
         }),
     };
     let run = {
-        let kind = kind.clone();
+        let kind = Arc::clone(&kind);
         async move { guard.end(outcome_of(work, &kind).await) }
     };
     // If the runtime has ended, it drops the future at once, and the shard gets the outcome after
@@ -190,6 +183,14 @@ pub(crate) fn time_out(cx: &mut Context<'_>, table: &Table, now_ms: u64) {
         task.abort();
         let late = Problem::new(Code::Timeout, "the request took too long");
         conclude(cx, table, &task, &Reply::Error(&late));
+    }
+}
+
+/// Answers all requests of the connection that handlers work on: nobody waits for them any more.
+pub(crate) fn give_up(cx: &mut Context<'_>, table: &Table, problem: &Problem) {
+    while let Some(task) = take(cx, |_| true) {
+        task.abort();
+        conclude(cx, table, &task, &Reply::Error(problem));
     }
 }
 

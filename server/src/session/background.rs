@@ -9,6 +9,7 @@ use crate::wire::failure::{Failure, Gone};
 use shardcast_engine::Peer;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_protocol::dialect::Dialect;
+use std::sync::Arc;
 
 /// A connection, seen from the background: what was true of it when the request came. Its shard
 /// knows what is true now.
@@ -19,7 +20,24 @@ pub struct Background {
     pub(crate) identity: Identity,
     pub(crate) dialect: Dialect,
     pub(crate) remote_address: Peer,
+    pub(crate) kind: Arc<str>,
     pub(crate) span: tracing::Span,
+}
+
+impl Context<'_> {
+    /// The connection for a future that works on its request of this type and number.
+    pub(crate) fn background(&self, kind: Arc<str>, serial: u64) -> Background {
+        let connection = self.connection();
+        Background {
+            handle: self.handle(),
+            connection,
+            identity: self.identity().clone(),
+            dialect: self.dialect(),
+            remote_address: self.remote_address(),
+            span: tracing::debug_span!("request", %connection, request = serial, kind = &*kind),
+            kind,
+        }
+    }
 }
 
 impl Background {
@@ -46,6 +64,11 @@ impl Background {
     /// The dialect of the connection.
     pub fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// The type of the request (JSON-RPC: the method).
+    pub fn kind(&self) -> &str {
+        &self.kind
     }
 
     /// The span of this request, with the ids of connection and request: the handler runs in it.

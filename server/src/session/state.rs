@@ -6,8 +6,10 @@
 //! while there is something in it, so an idle session is two words. The engine keeps the session in
 //! the connection's slot; the service calls it.
 
+use crate::session::admitted::Admitted;
 use crate::session::batch::Batch;
 use crate::session::centrifuge::CentrifugeState;
+use crate::session::guarded::{Guarded, HeldMessage};
 use crate::session::identity::Identity;
 use crate::session::limits::Limits;
 use crate::session::metadata::Metadata;
@@ -37,6 +39,8 @@ const _: () = assert!(size_of::<Option<SessionState<()>>>() <= 16);
 #[derive(Debug)]
 pub(crate) struct More<C> {
     pub(crate) identity: Identity,
+    /// What the connection begins with, until it is welcomed.
+    pub(crate) admitted: Option<Box<Admitted>>,
     /// How long the connection is who it is; `None`: as long as it likes.
     pub(crate) validity: Option<Validity>,
     /// A token of the connection is under check.
@@ -49,6 +53,10 @@ pub(crate) struct More<C> {
     /// as they are to one room.
     pub(crate) receipts: VecDeque<Pending<C>>,
     pub(crate) tasks: Vec<Task>,
+    /// A request that is decided in the background.
+    pub(crate) guarded: Option<Box<Guarded>>,
+    /// What it is part of, while the decision is awaited.
+    pub(crate) held: Option<Box<HeldMessage>>,
     pub(crate) batches: Vec<Batch>,
     pub(crate) reverse: Reverse,
     /// `None`: the connection's end is its session's.
@@ -98,6 +106,18 @@ impl<C> SessionState<C> {
 
     pub(crate) fn more(&mut self) -> &mut More<C> {
         self.more.get_or_insert_default()
+    }
+
+    /// Keeps a message of which a request waits to be decided about, behind so many that are done.
+    #[cold]
+    pub(crate) fn keep(&mut self, bytes: &[u8], done: usize, batch: Option<u32>) {
+        let bytes = bytes.into();
+        self.more().held = Some(Box::new(HeldMessage { bytes, done, batch }));
+    }
+
+    /// Takes it again.
+    pub(crate) fn take_kept(&mut self) -> Option<Box<HeldMessage>> {
+        self.some_mut()?.held.take()
     }
 
     /// What goes on after the connection.
@@ -165,6 +185,7 @@ impl<C> Default for More<C> {
     fn default() -> More<C> {
         More {
             identity: Identity::default(),
+            admitted: None,
             validity: None,
             is_checking: false,
             muted: None,
@@ -172,6 +193,8 @@ impl<C> Default for More<C> {
             pending: Vec::new(),
             receipts: VecDeque::new(),
             tasks: Vec::new(),
+            guarded: None,
+            held: None,
             batches: Vec::new(),
             reverse: Reverse::default(),
             resumable: None,
@@ -187,7 +210,8 @@ impl<C> More<C> {
         let others = self.validity.map(Validity::due_ms);
         let others = self.reverse.next_due().into_iter().chain(others);
         let terms = self.centrifuge.as_ref().and_then(|state| state.next_due());
-        let others = others.chain(terms);
+        let guarded = self.guarded.as_ref().and_then(|guarded| guarded.due_ms());
+        let others = others.chain(terms).chain(guarded);
         tasks.chain(others).min()
     }
 
@@ -198,6 +222,7 @@ impl<C> More<C> {
 
     fn is_empty(&self) -> bool {
         self.identity == Identity::nobody()
+            && self.admitted.is_none()
             && self.validity.is_none()
             && !self.is_checking
             && self.muted.is_none()
@@ -205,6 +230,8 @@ impl<C> More<C> {
             && self.pending.is_empty()
             && self.receipts.is_empty()
             && self.tasks.is_empty()
+            && self.guarded.is_none()
+            && self.held.is_none()
             && self.batches.is_empty()
             && self.reverse.is_empty()
             && self.resumable.is_none()
@@ -215,11 +242,14 @@ impl<C> More<C> {
     }
 }
 
-/// The connection is gone: its background handlers end where they wait.
+/// The connection is gone: its background handlers and its guard end where they wait.
 impl<C> Drop for More<C> {
     fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();
+        }
+        if let Some(guarded) = &self.guarded {
+            guarded.abort();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A background handler under way, as its session remembers it. Started and ended by the dispatch.
 
 use crate::session::call::OwnedCall;
+use std::sync::Arc;
 use tokio::task::AbortHandle;
 
 /// Names a registration, to remove or replace it.
@@ -12,7 +13,7 @@ pub struct RegistrationId(pub(crate) u64);
 pub(crate) struct Task {
     pub(crate) serial: u64,
     pub(crate) registration: RegistrationId,
-    pub(crate) kind: Box<str>,
+    pub(crate) kind: Arc<str>,
     /// `None`: the request was answered before.
     pub(crate) call: Option<OwnedCall>,
     /// When the server answers for the handler, by the engine's clock.

@@ -5,6 +5,7 @@ use super::code::Refusal;
 use super::form::Deltas;
 use crate::dialect::kept::KeptMessage;
 use crate::dialect::position::LogPosition;
+use crate::dialect::value::Value;
 use std::num::NonZeroU32;
 
 /// The answer to a command, in words of the protocol.
@@ -46,6 +47,8 @@ pub struct Connected<'a> {
     pub transport: Transport<'a>,
     /// Seconds after which the client has to bring another token; `None`: it need not.
     pub ttl_s: Option<NonZeroU32>,
+    /// What the application tells it.
+    pub data: Option<Value<'a>>,
     /// Channels that the server has subscribed it to.
     pub subs: &'a [(&'a str, Subscribed<'a>)],
 }

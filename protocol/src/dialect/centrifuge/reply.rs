@@ -116,6 +116,7 @@ fn write_connected<N: WireNotation>(body: &mut MessageBody<'_, N>, connected: Co
         body.text(connect::CLIENT, connected.client);
         body.text(connect::VERSION, connected.version);
         write_ttl(body, OF_CONNECTION, connected.ttl_s);
+        body.some_data(connect::DATA, connected.data);
         if !connected.subs.is_empty() {
             body.map(
                 connect::SUBS,

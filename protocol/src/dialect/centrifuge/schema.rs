@@ -104,6 +104,7 @@ pub(super) mod received {
         /// Of `refresh`, too, as far as it has these fields.
         connect {
             CLIENT = "client" 1, VERSION = "version" 2, EXPIRES = "expires" 3, TTL = "ttl" 4,
+            DATA = "data" 5,
             SUBS = "subs" 6, PING = "ping" 7, PONG = "pong" 8, SESSION = "session" 9,
         }
         /// Of `sub_refresh`, too, likewise.

@@ -2,15 +2,22 @@
 //! of a batch one after the other, and every one is answered. Called where a message has come.
 
 use super::Service;
+use crate::dispatch::guard::{self, GuardPassage};
+use crate::dispatch::task;
 use crate::limits::check;
 use crate::session::batch::Batch;
 use crate::session::call::Call;
 use crate::session::context::{Context, Session};
+use crate::session::guarded::{HeldMessage, RequestState};
 use crate::session::limits::Limits;
+use crate::session::muting::dialect_of;
+use crate::session::shared::Shared;
 use crate::wire::failure::too_many_waiting;
 use shardcast_engine::{Context as Engine, confine};
+use shardcast_protocol::dialect::centrifuge::Instruction;
 use shardcast_protocol::dialect::{
-    Code, Command, InvalidRequest, Item, Items, Problem, Reply, ReplyMode, Request,
+    Code, Command, Decoded, Dialect, InvalidRequest, Item, Items, Payload, Problem, Reply,
+    ReplyMode, Request,
 };
 
 impl Service {
@@ -20,9 +27,9 @@ impl Service {
         session: &mut Session,
         item: Result<Item<'_>, InvalidRequest<'_>>,
         batch: Option<u32>,
-    ) {
+    ) -> RequestState {
         match item {
-            Ok(Item::Command(command)) => self.command(cx, session, &command, batch),
+            Ok(Item::Command(command)) => return self.command(cx, session, &command, batch),
             Ok(Item::Response(response)) => {
                 let reverse = session.some_mut().map(|more| &mut more.reverse);
                 // A response without a waiting call is late, or made up.
@@ -38,6 +45,7 @@ impl Service {
                 call.answer(cx, session, &Reply::Error(&invalid.problem));
             }
         }
+        RequestState::Done
     }
 
     /// As [`Service::take`], within the limits.
@@ -48,7 +56,7 @@ impl Service {
         session: &mut Session,
         item: Result<Item<'_>, InvalidRequest<'_>>,
         bytes: usize,
-    ) {
+    ) -> RequestState {
         let limited = check::message(&mut self.context(cx, session), 1, bytes);
         match limited {
             Ok(()) => self.take(cx, session, item, None),
@@ -65,7 +73,7 @@ impl Service {
         item: Result<Item<'_>, InvalidRequest<'_>>,
         batch: Option<u32>,
         problem: &Problem,
-    ) {
+    ) -> RequestState {
         let call = match &item {
             Ok(Item::Response(_)) => return self.take(cx, session, item, batch),
             Ok(Item::Command(command)) if matches!(command.request, Request::Leave(_)) => {
@@ -83,6 +91,7 @@ impl Service {
             },
         };
         call.answer(cx, session, &Reply::Error(problem));
+        RequestState::Done
     }
 
     pub(super) fn take_all(
@@ -90,9 +99,9 @@ impl Service {
         cx: &mut Engine<'_>,
         session: &mut Session,
         items: Items<'_>,
-        bytes: usize,
+        bytes: &[u8],
     ) {
-        let limited = check::message(&mut self.context(cx, session), items.count(), bytes);
+        let limited = check::message(&mut self.context(cx, session), items.count(), bytes.len());
         let missing = items.replies_due();
         let mut key = None;
         if missing > 0 {
@@ -111,16 +120,91 @@ impl Service {
             batches.push(Batch::new(number, missing, items.replies()));
             key = Some(number);
         }
-        for item in items {
+        self.take_items(cx, session, items, (0, key), limited.as_ref().err(), bytes);
+    }
+
+    /// Those that are not done yet, or all refused with this problem.
+    fn take_items(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        items: Items<'_>,
+        (done, batch): (usize, Option<u32>),
+        problem: Option<&Problem>,
+        bytes: &[u8],
+    ) {
+        for (index, item) in items.into_iter().enumerate().skip(done) {
             // A handler may have closed the connection: then the rest of the batch is dropped, as
             // later messages are.
             if !cx.is_open() {
                 return;
             }
-            match &limited {
-                Ok(()) => self.take(cx, session, item, key),
-                Err(problem) => self.refuse(cx, session, item, key, problem),
+            let taken = match problem {
+                None => self.take(cx, session, item, batch),
+                Some(problem) => self.refuse(cx, session, item, batch, problem),
+            };
+            if taken == RequestState::Held {
+                return session.keep(bytes, index, batch);
             }
+        }
+    }
+
+    /// Goes on with a message whose request has been decided about by now, and reads on if it is
+    /// done.
+    #[cold]
+    pub(super) fn take_up(&mut self, cx: &mut Engine<'_>, session: &mut Session) {
+        let Some(held) = session.take_kept() else {
+            return;
+        };
+        if let Some(decoded) = decoded(cx, session, &held, &self.shared) {
+            let HeldMessage { bytes, done, batch } = &*held;
+            match decoded {
+                Decoded::One(item) => {
+                    let taken = self.take(cx, session, item, *batch);
+                    debug_assert_eq!(taken, RequestState::Done, "it was decided");
+                }
+                Decoded::Many(items) => {
+                    self.take_items(cx, session, items, (*done, *batch), None, bytes);
+                }
+                Decoded::Commands(commands) => self.take_commands(cx, session, commands, 0),
+            }
+        }
+        if session.some().is_none_or(|more| more.held.is_none()) {
+            session.shrink();
+            cx.read_on();
+        }
+    }
+
+    /// Answers what waits for somebody outside of the shards, and asks for nothing more.
+    #[cold]
+    pub(super) fn stop_waiting(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        problem: &Problem,
+    ) {
+        let table = self.table.current();
+        let mut context = self.context(cx, session);
+        task::give_up(&mut context, &table, problem);
+        if !guard::give_up(&mut context, None, problem.clone()) {
+            return;
+        }
+        let Some(held) = session.take_kept() else {
+            return;
+        };
+        match decoded(cx, session, &held, &self.shared) {
+            Some(Decoded::One(item)) => drop(self.take(cx, session, item, held.batch)),
+            Some(Decoded::Many(items)) => {
+                let place = (held.done, held.batch);
+                self.take_items(cx, session, items, place, Some(problem), &held.bytes);
+            }
+            // Of what stands behind the first, nobody has heard.
+            Some(Decoded::Commands(mut commands)) => {
+                if let Some(Ok(Instruction::Command(command))) = commands.next() {
+                    let _done = self.command(cx, session, &command, None);
+                }
+            }
+            None => {}
         }
     }
 
@@ -131,7 +215,7 @@ impl Service {
         session: &mut Session,
         command: &Command<'_>,
         batch: Option<u32>,
-    ) {
+    ) -> RequestState {
         let table = self.table.current();
         let call = Call {
             id: command.id,
@@ -148,21 +232,53 @@ impl Service {
         let was_awaited = context.is_awaited();
         if was_awaited && !matches!(command.request, Request::Auth(_)) {
             let problem = Problem::new(Code::Unauthorized, UNAUTHENTICATED);
-            return context.answer(&Reply::Error(&problem));
+            context.answer(&Reply::Error(&problem));
+            return RequestState::Done;
         }
         let Some(entry) = table.find(&command.request) else {
             let problem = Problem::new(Code::UnknownType, "no such type of request");
-            return context.answer(&Reply::Error(&problem));
+            context.answer(&Reply::Error(&problem));
+            return RequestState::Done;
         };
-        if let Err(problem) = check::in_flight(&mut context, &command.request) {
-            return context.answer(&Reply::Error(&problem));
-        }
-        let run = confine(|| entry.run(&mut context, command));
+        let run = match &entry.guard {
+            None => {
+                if let Err(problem) = check::in_flight(&mut context, &command.request) {
+                    context.answer(&Reply::Error(&problem));
+                    return RequestState::Done;
+                }
+                confine(|| entry.run(&mut context, command))
+            }
+            Some(guard) => match guard::pass(&mut context, guard, command) {
+                Ok(GuardPassage::Held) => return RequestState::Held,
+                Ok(GuardPassage::Decided(verdict)) => {
+                    confine(|| entry.run_decided(&mut context, command, &verdict))
+                }
+                Err(problem) => Ok(Err(problem.into())),
+            },
+        };
         entry.conclude(&mut context, command.request.name(), run);
         if was_awaited {
             self.greet_late(cx, session, was_awaited);
         }
+        RequestState::Done
     }
+}
+
+/// The message once more, as it was read before.
+fn decoded<'b>(
+    cx: &Engine<'_>,
+    session: &Session,
+    held: &'b HeldMessage,
+    shared: &Shared,
+) -> Option<Decoded<'b>> {
+    let dialect = dialect_of(cx, session);
+    let payload = match dialect {
+        Dialect::NativeJson | Dialect::JsonRpc | Dialect::CentrifugeJson => {
+            Payload::Text(str::from_utf8(&held.bytes).ok()?)
+        }
+        Dialect::MessagePack | Dialect::CentrifugeProtobuf => Payload::Binary(&held.bytes),
+    };
+    Some(dialect.read(payload, &shared.rules))
 }
 
 /// The answer to whatever a connection asks for that must say first who it is.

@@ -1,0 +1,72 @@
+//! How an application is started with an engine of its own.
+
+use super::App;
+use crate::api::server::{OwnRuntime, Server};
+use crate::broker::bridge::PreparedBridge;
+use shardcast_engine::{Config, StartError};
+
+impl App {
+    /// Starts the server. Background handlers run on the tokio runtime around this call, or on one
+    /// of its own with one thread.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs then.
+    pub fn start(self, config: Config) -> Result<Server, StartError> {
+        let (runtime, own) = match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => (runtime, None),
+            Err(_) => {
+                shardcast_engine::afford(&config, OwnRuntime::THREADS)?;
+                let own = OwnRuntime::start().map_err(|source| StartError::Io {
+                    what: "starting the runtime of background handlers".into(),
+                    source,
+                })?;
+                (own.handle(), Some(own))
+            }
+        };
+        self.start_with(config, runtime, own)
+    }
+
+    /// The same with a runtime that is there for background handlers already.
+    pub(crate) fn start_on(self, config: Config, own: OwnRuntime) -> Result<Server, StartError> {
+        self.start_with(config, own.handle(), Some(own))
+    }
+
+    fn start_with(
+        self,
+        mut config: Config,
+        runtime: tokio::runtime::Handle,
+        own: Option<OwnRuntime>,
+    ) -> Result<Server, StartError> {
+        let (persistence, stored) = (self.persistence.clone(), self.stored.clone());
+        let cluster = self.cluster.clone().zip(self.view.clone());
+        let shards = self.shards(&mut config, runtime);
+        let store = match persistence {
+            Some(persistence) => Some(shards.store(&persistence, stored, &mut config)?),
+            None => None,
+        };
+        let bridge = match cluster {
+            Some((cluster, view)) => {
+                let prepared = PreparedBridge::new(cluster);
+                let (prepared, relay) = prepared.map_err(|error| StartError::Io {
+                    what: "joining the cluster".into(),
+                    source: std::io::Error::other(error),
+                })?;
+                config.relay = Some(relay);
+                Some((prepared, view))
+            }
+            None => None,
+        };
+        let make = shards.clone();
+        let running = shardcast_engine::start(config, move |shard| make.shard(shard))?;
+        let handle = shards.attach(running.handle());
+        let bridge = bridge.map(|(bridge, view)| {
+            let shared = handle.shared.clone();
+            bridge.start(shared, &running, view)
+        });
+        let bridge = bridge.transpose().map_err(|source| StartError::Io {
+            what: "starting the thread of the cluster".into(),
+            source,
+        })?;
+        Ok(Server::new(running, handle, own, store, bridge))
+    }
+}

@@ -5,3 +5,4 @@ pub(crate) mod file;
 pub(crate) mod keeper;
 pub(crate) mod options;
 pub(crate) mod record;
+pub(crate) mod session;

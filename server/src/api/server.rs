@@ -59,6 +59,8 @@ impl Shards {
             source,
         })?;
         config.journal = Some(journal);
+        // Set once: an engine has one store.
+        let _ = self.shared.sessions.shelf.set(store.shelf().clone());
         Ok(store)
     }
 

@@ -332,7 +332,7 @@ impl Application for Service {
     }
 
     fn shard_due(&mut self, now_ms: u64) -> Option<u64> {
-        self.state.records.expire(now_ms)
+        self.state.expire_sessions(now_ms)
     }
 
     fn due(&mut self, cx: &mut Engine<'_>, session: &mut Session) -> Option<u64> {
@@ -403,7 +403,7 @@ impl Application for Service {
     }
 
     fn held_bytes(&self) -> u64 {
-        self.state.records.bytes() as u64
+        self.state.session_bytes() as u64
     }
 
     fn quiet(&mut self, quiet: Quiet) {

@@ -21,11 +21,20 @@ pub(crate) struct WentOn {
     pub(crate) resuming: Resuming,
 }
 
+/// The connection that a session had.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Before {
+    /// Of this process.
+    Here(Address),
+    /// Of an earlier one: its address may be somebody else's now.
+    EarlierProcess(Address),
+}
+
 /// Joins the rooms of a session, of the connection `before`. Returns what is to be answered at
 /// once; `None`: homes answer first. The session has space for one request that waits for them.
 pub(crate) fn rejoin(
     cx: &mut Context<'_>,
-    before: Address,
+    before: Before,
     rooms: Vec<KeptRoom>,
     mut since: HashMap<String, Since>,
     call: OwnedCall,
@@ -39,7 +48,11 @@ pub(crate) fn rejoin(
     let rooms: Vec<ResumingRoom> = rooms.collect();
     let is_asked = |room: &&ResumingRoom| matches!(room.place, ResumedPlace::Asked);
     let missing = rooms.iter().filter(is_asked).count() as u32;
-    let resuming = Resuming { before, rooms };
+    let (Before::Here(address) | Before::EarlierProcess(address)) = before;
+    let resuming = Resuming {
+        before: address,
+        rooms,
+    };
     if missing == 0 {
         return Some(WentOn { call, resuming });
     }
@@ -54,7 +67,7 @@ fn ask(
     tag: Tag,
     kept: KeptRoom,
     since: Option<Since>,
-    before: Address,
+    before: Before,
 ) -> ResumingRoom {
     let KeptRoom { room, shown } = kept;
     let shared = cx.shared;
@@ -69,7 +82,10 @@ fn ask(
                 room: resolved,
                 since: since.filter(|_| claim == Claim::Since),
                 shown: shown.filter(|_| resolved.presence().is_some()),
-                before: Some(before),
+                before: match before {
+                    Before::Here(address) => Some(address),
+                    Before::EarlierProcess(_) => None,
+                },
                 deltas: JoinDeltas::Never,
             };
             let place = match asked.ask(cx, tag) {

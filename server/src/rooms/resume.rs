@@ -7,7 +7,7 @@
 //! before the other one joins. Every request is answered: with what came of it, or with
 //! `no_session`. Called by the dispatch and by the service.
 
-use crate::rooms::rejoin::{WentOn, rejoin};
+use crate::rooms::rejoin::{Before, WentOn, rejoin};
 use crate::session::context::{Context, Session};
 use crate::session::identity::Identity;
 use crate::session::limits::Limits;
@@ -65,6 +65,7 @@ pub(crate) fn ask(
     let Some(resumable) = cx.session.resumable() else {
         return Err(refused(cx));
     };
+    let own = resumable.secret;
     if resumable.taking.is_some() {
         return Err(Problem::new(Code::BadRequest, ONE_AT_A_TIME));
     }
@@ -72,20 +73,24 @@ pub(crate) fn ask(
         return Err(too_many_waiting());
     }
     let me = cx.engine.address();
-    let token = SessionToken::parse(token).filter(|token| {
-        let is_there = usize::from(token.connection.shard) < cx.engine.shards();
-        is_there && token.connection != me
-    });
+    let token = SessionToken::parse(token).filter(|token| token.secret != own);
     let Some(token) = token else {
         return Err(refused(cx));
     };
+    // An earlier process may have had more shards.
+    let shard = usize::from(token.connection.shard) % cx.engine.shards();
+    let holder = Address {
+        shard: shard as u16,
+        ..token.connection
+    };
     let take = Take {
+        session: token.connection,
         secret: token.secret,
         by: me,
         user: cx.user().map(Arc::from),
     };
     let notice = Box::new(SessionNotice::Take(take));
-    if cx.engine.notify(token.connection, notice).is_err() {
+    if cx.engine.notify(holder, notice).is_err() {
         return Err(unavailable("too much waits for other shards"));
     }
     // Whatever comes is answered under this call, by a later notice.
@@ -111,8 +116,13 @@ pub(crate) fn notified(cx: &mut Context<'_>, notice: Notice) -> Option<WentOn> {
             None
         }
         SessionNotice::Given(from, given) => go_on(cx, from, given),
-        // Those are for connections whose sessions were given away, which are closed.
-        SessionNotice::Settled | SessionNotice::Back(_) => None,
+        SessionNotice::Back(record) => {
+            // A connection has the place of another process's by chance.
+            put_back(cx.state, record);
+            None
+        }
+        // It is for a connection whose session was given away, which is closed.
+        SessionNotice::Settled => None,
     }
 }
 
@@ -128,6 +138,7 @@ fn give_away(cx: &mut Context<'_>, take: &Take) {
         cx.disconnect(CloseCode::RESUMED, GIVEN_AWAY);
         record
     });
+    let given = given.or_else(|| cx.state.returning.take(take, now_ms));
     send(&mut cx.engine, take.by, SessionNotice::Given(me, given));
 }
 
@@ -145,6 +156,7 @@ fn record_of(session: &mut Session, rooms: Vec<Arc<str>>) -> Box<SessionRecord> 
         metadata,
         rooms: resumable.map_or_else(Vec::new, |resumable| resumable.into_rooms(rooms)),
         number,
+        origin: None,
     })
 }
 
@@ -166,14 +178,21 @@ fn go_on(cx: &mut Context<'_>, from: Address, given: Option<Box<SessionRecord>>)
             return None;
         }
     };
-    send(&mut cx.engine, from, SessionNotice::Settled);
     cx.shared.sessions.counts.resumed();
     let SessionRecord {
         metadata,
         rooms,
         number,
+        origin,
         ..
     } = *record;
+    let before = match origin {
+        None => {
+            send(&mut cx.engine, from, SessionNotice::Settled);
+            Before::Here(from)
+        }
+        Some(origin) => Before::EarlierProcess(origin.connection),
+    };
     let more = cx.session.more();
     if let Some(resumable) = &mut more.resumable {
         // What the older session has counts, in whatever order they come.
@@ -184,7 +203,7 @@ fn go_on(cx: &mut Context<'_>, from: Address, given: Option<Box<SessionRecord>>)
         more.metadata.merge(metadata, precedence);
         resumable.number = resumable.number.min(number);
     }
-    rejoin(cx, from, rooms, since, call)
+    rejoin(cx, before, rooms, since, call)
 }
 
 /// A session, or the lack of one.
@@ -243,7 +262,13 @@ pub(crate) fn unreached(engine: &mut Engine<'_>, state: &mut ShardState, notice:
     match *notice {
         SessionNotice::Take(take) => {
             let by = take.by;
-            let taken = records.take(who.ticket, take, now_ms);
+            let taken = match records.take(who.ticket, take.clone(), now_ms) {
+                TakeOutcome::None => match state.returning.take(&take, now_ms) {
+                    Some(record) => TakeOutcome::Session(record),
+                    None => TakeOutcome::None,
+                },
+                taken => taken,
+            };
             give(engine, who, by, taken);
         }
         // Whoever wanted it is gone: its shard has it back.
@@ -256,14 +281,22 @@ pub(crate) fn unreached(engine: &mut Engine<'_>, state: &mut ShardState, notice:
                 give(engine, who, waited.by, TakeOutcome::None);
             }
         }
+        SessionNotice::Back(record) if record.origin.is_some() => put_back(state, record),
         SessionNotice::Back(record) => {
             if let Some((waited, taken)) = records.give_back(who.ticket, record, now_ms) {
                 give(engine, who, waited.by, taken);
             }
         }
     }
-    if let Some(due_ms) = records.expire(now_ms) {
+    if let Some(due_ms) = state.expire_sessions(now_ms) {
         engine.wake_shard_at(due_ms);
+    }
+}
+
+/// A session of an earlier process waits as before.
+fn put_back(state: &mut ShardState, mut record: Box<SessionRecord>) {
+    if let Some(origin) = record.origin.take() {
+        state.returning.put_back(*origin, record);
     }
 }
 

@@ -66,6 +66,14 @@ impl Identity {
         Identity { claims, ..self }
     }
 
+    /// The same user in the same roles, proved by nothing.
+    pub(crate) fn without_claims(self) -> Identity {
+        Identity {
+            claims: None,
+            ..self
+        }
+    }
+
     /// Whether a user may have this name: 1 to [`Identity::USER_BYTES_MAX`] bytes.
     pub fn is_name(name: &str) -> bool {
         (1..=Identity::USER_BYTES_MAX).contains(&name.len())

@@ -2,6 +2,7 @@
 
 use crate::session::identity::Identity;
 use crate::session::metadata::Metadata;
+use crate::session::origin::Origin;
 use shardcast_engine::OwnedData;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ pub(crate) struct SessionRecord {
     pub(crate) rooms: Vec<KeptRoom>,
     /// Which session of the process it is, in the order in which they began.
     pub(crate) number: u64,
+    /// `None`: it is of this process.
+    pub(crate) origin: Option<Box<Origin>>,
 }
 
 /// A room that the connection was in.

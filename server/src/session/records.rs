@@ -8,11 +8,13 @@
 
 use crate::session::counts::{SessionCounts, SessionEnd};
 use crate::session::record::SessionRecord;
+use crate::session::shelf::{Shelf, ShelvedSession};
 use crate::session::token::Secret;
 use foldhash::quality::RandomState;
 use shardcast_engine::{Address, Ticket};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One shard's.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub(crate) struct Records {
     /// By the time at which they end: each waits equally long. Some may be gone already.
     order: VecDeque<(u64, Ticket)>,
     bytes: usize,
+    /// When something was asked of it last.
+    now_ms: u64,
+    /// Where those go that wait when the shard ends, and which shard it is.
+    shelf: Option<(Arc<Shelf>, u16)>,
 }
 
 /// What one shard may keep.
@@ -53,6 +59,8 @@ enum Holding {
 /// A connection that wants to go on with a session.
 #[derive(Clone, Debug)]
 pub(crate) struct Take {
+    /// The connection whose session it is, of this process or an earlier one.
+    pub(crate) session: Address,
     pub(crate) secret: Secret,
     pub(crate) by: Address,
     /// Who it is, if it is a user: then it gets no other user's session.
@@ -88,7 +96,14 @@ impl Records {
             entries: HashMap::default(),
             order: VecDeque::new(),
             bytes: 0,
+            now_ms: 0,
+            shelf: None,
         }
+    }
+
+    /// Those that wait when the shard ends go there.
+    pub(crate) fn outlive(&mut self, shelf: Arc<Shelf>, shard: u16) {
+        self.shelf = Some((shelf, shard));
     }
 
     /// A connection has gone, and its session waits. When it ends, if nobody comes.
@@ -195,6 +210,7 @@ impl Records {
 
     /// Ends those whose time is over. When the next one ends.
     pub(crate) fn expire(&mut self, now_ms: u64) -> Option<u64> {
+        self.now_ms = now_ms;
         while let Some((due_ms, who)) = self.order.front().copied() {
             if due_ms > now_ms {
                 return Some(due_ms);
@@ -244,9 +260,21 @@ impl Records {
     }
 }
 
-/// The shard ends, and what it kept with it.
+/// The shard ends, and what it kept with it, but for what outlives the process.
 impl Drop for Records {
     fn drop(&mut self) {
+        if let Some((shelf, shard)) = self.shelf.take() {
+            let now_ms = self.now_ms;
+            let kept = self.entries.iter().filter_map(|(ticket, entry)| {
+                let Holding::Kept(record) = &entry.state else {
+                    return None;
+                };
+                let (shard, ticket) = (shard, *ticket);
+                let remaining = Duration::from_millis(entry.due_ms.saturating_sub(now_ms));
+                ShelvedSession::of(Address { shard, ticket }, entry.secret, record, remaining)
+            });
+            shelf.leave(kept);
+        }
         for entry in self.entries.values() {
             self.counts.release(entry.bytes);
         }
@@ -305,6 +333,7 @@ mod tests {
 
     fn take(secret: Secret, user: Option<&str>) -> Take {
         Take {
+            session: by(0),
             secret,
             by: by(9),
             user: user.map(Arc::from),

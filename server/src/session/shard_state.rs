@@ -4,6 +4,7 @@
 use crate::limits::limiter::ShardLimiter;
 use crate::session::permits::Permits;
 use crate::session::records::Records;
+use crate::session::returning::Returning;
 use crate::session::shared::Shared;
 use crate::session::token::Secrets;
 use shardcast_engine::Tag;
@@ -28,6 +29,8 @@ pub(crate) struct ShardState {
     pub(crate) limiter: Option<Box<ShardLimiter>>,
     /// Sessions whose connections are gone.
     pub(crate) records: Records,
+    /// Sessions of an earlier process whose clients have not come.
+    pub(crate) returning: Returning,
     pub(crate) secrets: Secrets,
 }
 
@@ -36,6 +39,14 @@ impl ShardState {
     const SCRATCH_BYTES_KEPT: usize = 64 << 10;
 
     pub(crate) fn new(shared: &Shared, shard: u16, limiter: Option<ShardLimiter>) -> ShardState {
+        let rules = &shared.sessions;
+        let mut records = Records::new(rules.limits, rules.counts.clone());
+        let mut returning = Returning::default();
+        if let Some(shelf) = rules.shelf.get().filter(|_| rules.resume_ms.is_some()) {
+            records.outlive(shelf.clone(), shard);
+            let (limits, counts) = (rules.limits, rules.counts.clone());
+            returning = Returning::new(shelf.clone(), shard, rules.shards, limits, counts);
+        }
         ShardState {
             shard,
             next_tag: 0,
@@ -45,9 +56,21 @@ impl ShardState {
             scratch: Vec::new(),
             random: fastrand::Rng::new(),
             limiter: limiter.map(Box::new),
-            records: Records::new(shared.sessions.limits, shared.sessions.counts.clone()),
+            records,
+            returning,
             secrets: Secrets::new(shared.sessions.secrets),
         }
+    }
+
+    /// Ends sessions whose time is over. When the next one ends.
+    pub(crate) fn expire_sessions(&mut self, now_ms: u64) -> Option<u64> {
+        let next = [self.records.expire(now_ms), self.returning.expire(now_ms)];
+        next.into_iter().flatten().min()
+    }
+
+    /// Bytes of the sessions that wait.
+    pub(crate) fn session_bytes(&self) -> usize {
+        self.records.bytes() + self.returning.bytes()
     }
 
     /// As many consecutive tags, of which the first is returned.

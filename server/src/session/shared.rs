@@ -12,6 +12,7 @@ use crate::session::latencies::Latencies;
 use crate::session::options::SessionOptions;
 use crate::session::records::RecordLimits;
 use crate::session::refusals::RefusalCounts;
+use crate::session::shelf::Shelf;
 use crate::session::token::SecretSource;
 use crate::versions::Versions;
 use shardcast_engine::{
@@ -72,11 +73,15 @@ pub(crate) struct Shared {
 pub(crate) struct SessionRules {
     /// How long they do. `None`: they do not.
     pub(crate) resume_ms: Option<u64>,
+    /// Of the engine.
+    pub(crate) shards: usize,
     /// Of each shard.
     pub(crate) limits: RecordLimits,
     pub(crate) secrets: SecretSource,
     /// Of all shards.
     pub(crate) counts: Arc<SessionCounts>,
+    /// Where sessions outlive the process, set before the engine starts. Empty: they do not.
+    pub(crate) shelf: OnceLock<Arc<Shelf>>,
     /// Sessions that have begun: counted where one opens, if they may outlive their connections.
     begun: AtomicU64,
 }
@@ -96,6 +101,7 @@ impl SessionRules {
         let resume_ms = resume.map(millis);
         SessionRules {
             resume_ms,
+            shards,
             limits: RecordLimits {
                 keep_ms: resume_ms.unwrap_or_default(),
                 waiting_max,
@@ -103,6 +109,7 @@ impl SessionRules {
             },
             secrets,
             counts: Arc::default(),
+            shelf: OnceLock::new(),
             begun: AtomicU64::new(0),
         }
     }

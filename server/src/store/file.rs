@@ -4,7 +4,10 @@
 //! kill at any point leaves the last transaction whole. Used by the store's thread alone, and
 //! before that begins.
 
+use crate::session::shelf::ShelvedSession;
+use crate::session::token::SecretDigest;
 use crate::store::record::{self, LogRow};
+use crate::store::session;
 use redb::{Builder, Database, ReadableTable, Table, TableDefinition, WriteTransaction};
 use shardcast_engine::{
     Journal, LogLeft, LogRecord, Position, StoredPublication, Topic, TopicName,
@@ -18,6 +21,8 @@ const LOGS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("logs");
 /// Publications, by the number of their log and their offset.
 const PUBLICATIONS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("publications");
 /// How the last process ended.
+/// Sessions that wait for their clients, by the digests of their secrets.
+const SESSIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("sessions");
 const ENDINGS: TableDefinition<'_, &str, u64> = TableDefinition::new("endings");
 /// Its value is 1 if everything that the process knew was written.
 const CLEAN: &str = "clean";
@@ -31,6 +36,14 @@ pub(crate) struct StoreFile {
     database: Database,
     logs: HashMap<TopicName, LogRow>,
     next_id: u64,
+}
+
+/// What a file holds when it is opened.
+#[derive(Debug)]
+pub(crate) struct FoundInFile {
+    pub(crate) logs: Vec<FoundLog>,
+    /// No longer in the file: a crash later on is to bring none of them back.
+    pub(crate) sessions: Vec<ShelvedSession>,
 }
 
 /// A log as it was found.
@@ -71,7 +84,7 @@ impl StoreFile {
     /// Opens the file, or makes it, and reads all of it. Where the process before did not end by
     /// itself, every log goes on under another epoch: it may have given offsets that are not here,
     /// and they are given again.
-    pub(crate) fn open(path: &Path, now_ms: u64) -> Result<(StoreFile, Vec<FoundLog>), FileError> {
+    pub(crate) fn open(path: &Path, now_ms: u64) -> Result<(StoreFile, FoundInFile), FileError> {
         unharmed(|| {
             let mut file = StoreFile::create(path)?;
             let found = file.begin(now_ms)?;
@@ -120,9 +133,10 @@ impl StoreFile {
         self.logs = rows.into_iter().collect();
     }
 
-    fn begin(&mut self, now_ms: u64) -> Result<Vec<FoundLog>, FileError> {
+    fn begin(&mut self, now_ms: u64) -> Result<FoundInFile, FileError> {
         let write = self.begin_write()?;
         let mut found = Vec::new();
+        let sessions = take_sessions(&write, now_ms)?;
         {
             let mut endings = write.open_table(ENDINGS).map_err(of)?;
             let ending = endings.insert(CLEAN, 0).map_err(of)?;
@@ -148,7 +162,28 @@ impl StoreFile {
             rows.map(|log| (log.topic.clone(), log.row.clone()))
                 .collect(),
         );
-        Ok(found)
+        Ok(FoundInFile {
+            logs: found,
+            sessions,
+        })
+    }
+
+    /// Keeps sessions for the next process, which takes them out.
+    pub(crate) fn write_sessions(
+        &mut self,
+        sessions: &[ShelvedSession],
+        now_ms: u64,
+    ) -> Result<(), FileError> {
+        let write = self.begin_write()?;
+        {
+            let mut table = write.open_table(SESSIONS).map_err(of)?;
+            for shelved in sessions {
+                let SecretDigest(digest) = shelved.digest;
+                let bytes = session::write(shelved, now_ms);
+                table.insert(&digest[..], &*bytes).map_err(of)?;
+            }
+        }
+        write.commit().map_err(of)
     }
 
     /// Writes records in one transaction, which is on the disk when this returns. After an error
@@ -261,6 +296,23 @@ impl StoreFile {
         }
         Ok(row)
     }
+}
+
+/// Takes all sessions out of the file, and returns those whose time is not over.
+fn take_sessions(write: &WriteTransaction, now_ms: u64) -> Result<Vec<ShelvedSession>, FileError> {
+    let mut sessions = Vec::new();
+    {
+        let table = write.open_table(SESSIONS).map_err(of)?;
+        for entry in table.iter().map_err(of)? {
+            let (key, value) = entry.map_err(of)?;
+            let digest = <[u8; SecretDigest::BYTES]>::try_from(key.value());
+            let digest = SecretDigest(digest.map_err(|_| damaged(record::Damaged))?);
+            let session = session::read(digest, value.value(), now_ms).map_err(damaged)?;
+            sessions.extend(session);
+        }
+    }
+    write.delete_table(SESSIONS).map_err(of)?;
+    Ok(sessions)
 }
 
 /// The log goes on under another epoch, and places of the one before are good up to here.

@@ -4,8 +4,9 @@
 //! taken while the disk refuses it; so what waits is bounded by the journal, and behind it by the
 //! logs themselves. Started before the engine, ended after it.
 
+use crate::session::shelf::Shelf;
 use crate::store::counts::StoreCounts;
-use crate::store::file::{Ending, FileError, FoundLog, StoreFile};
+use crate::store::file::{Ending, FileError, FoundInFile, FoundLog, StoreFile};
 use crate::store::options::Persistence;
 use shardcast_engine::{Journal, JournalReader, LogClass, LogRecord, RestoredLog, TopicName};
 use std::io;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub(crate) struct Store {
     thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    shelf: Arc<Shelf>,
 }
 
 /// In the directory that [`Persistence::path`] names.
@@ -47,7 +49,8 @@ impl Store {
         std::fs::create_dir_all(&options.path)?;
         let path = options.path.join(FILE_NAME);
         let (file, found) = open(&path, &counts)?;
-        let (restored, dropped) = sort(found, class_of);
+        let (restored, dropped) = sort(found.logs, class_of);
+        let shelf = Arc::new(Shelf::holding(found.sessions));
         let publications = restored.iter().map(|log| log.publications.len() as u64);
         counts.restored(restored.len() as u64, publications.sum());
         let (journal, reader) = Journal::new(restored);
@@ -58,13 +61,24 @@ impl Store {
             reader,
             write_after: options.write_after(),
             counts,
+            shelf: shelf.clone(),
             stop: stop.clone(),
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(dropped))?;
         let thread = Some(thread);
-        Ok((Store { thread, stop }, journal))
+        let store = Store {
+            thread,
+            stop,
+            shelf,
+        };
+        Ok((store, journal))
+    }
+
+    /// Where the sessions of the process before are, and those of this one when its shards end.
+    pub(crate) fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
     }
 }
 
@@ -82,7 +96,7 @@ impl Drop for Store {
 }
 
 /// The file and what is in it. A damaged one is set aside.
-fn open(path: &Path, counts: &StoreCounts) -> io::Result<(StoreFile, Vec<FoundLog>)> {
+fn open(path: &Path, counts: &StoreCounts) -> io::Result<(StoreFile, FoundInFile)> {
     let why = match StoreFile::open(path, now_ms()) {
         Ok(opened) => return Ok(opened),
         Err(FileError::Damaged(why)) => why,
@@ -138,6 +152,7 @@ struct StoreWriter {
     reader: JournalReader,
     write_after: Duration,
     counts: Arc<StoreCounts>,
+    shelf: Arc<Shelf>,
     stop: Arc<AtomicBool>,
 }
 
@@ -155,6 +170,29 @@ impl StoreWriter {
             }
         };
         self.write(&group, ending);
+        // The shards have ended by then.
+        while !self.stop.load(Ordering::Acquire) {
+            std::thread::park_timeout(IDLE);
+        }
+        self.write_sessions();
+    }
+
+    fn write_sessions(&mut self) {
+        let sessions = self.shelf.drain();
+        if sessions.is_empty() {
+            return;
+        }
+        let written = match &mut self.file {
+            Some(file) => file.write_sessions(&sessions, now_ms()),
+            None => Err(FileError::Io(io::Error::other(
+                "it could not be written before",
+            ))),
+        };
+        if let Err(error) = written {
+            self.counts.failed();
+            let lost = sessions.len();
+            tracing::error!(%error, lost, "the store could not keep sessions for the next process");
+        }
     }
 
     /// Takes what comes until it is time to write.

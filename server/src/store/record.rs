@@ -29,13 +29,13 @@ pub(crate) struct LogRow {
 }
 
 /// The first byte of every value.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 const MESSAGE: u8 = 0;
 const EVENT: u8 = 1;
 /// A message of another node's connection.
 const ELSEWHERE: u8 = 2;
-const TEXT: u8 = 0;
-const BINARY: u8 = 1;
+pub(super) const TEXT: u8 = 0;
+pub(super) const BINARY: u8 = 1;
 
 impl LogRow {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -158,17 +158,17 @@ pub(crate) fn read(offset: u64, bytes: &[u8], now_ms: u64) -> Result<StoredPubli
     ))
 }
 
-fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     let len = u32::try_from(bytes.len()).expect("names and keys are short");
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(bytes);
 }
 
 /// What is left of a value.
-struct RecordReader<'b>(&'b [u8]);
+pub(super) struct RecordReader<'b>(&'b [u8]);
 
 impl<'b> RecordReader<'b> {
-    fn new(bytes: &'b [u8]) -> Result<RecordReader<'b>, Damaged> {
+    pub(super) fn new(bytes: &'b [u8]) -> Result<RecordReader<'b>, Damaged> {
         let mut reader = RecordReader(bytes);
         match reader.u8()? {
             VERSION => Ok(reader),
@@ -182,23 +182,35 @@ impl<'b> RecordReader<'b> {
         Ok(taken)
     }
 
-    fn array<const LEN: usize>(&mut self) -> Result<[u8; LEN], Damaged> {
+    pub(super) fn array<const LEN: usize>(&mut self) -> Result<[u8; LEN], Damaged> {
         let taken = self.take(LEN)?;
         Ok(taken.try_into().expect("as long as was asked for"))
     }
 
-    fn u8(&mut self) -> Result<u8, Damaged> {
+    pub(super) fn u8(&mut self) -> Result<u8, Damaged> {
         self.array().map(|[byte]: [u8; 1]| byte)
     }
 
-    fn u64(&mut self) -> Result<u64, Damaged> {
+    pub(super) fn u32(&mut self) -> Result<u32, Damaged> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Damaged> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn text(&mut self) -> Result<&'b str, Damaged> {
-        let len = u32::from_le_bytes(self.array()?);
-        let bytes = self.take(len as usize)?;
-        str::from_utf8(bytes).map_err(|_| Damaged)
+    /// With their count before them.
+    pub(super) fn bytes(&mut self) -> Result<&'b [u8], Damaged> {
+        let len = self.u32()?;
+        self.take(len as usize)
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'b str, Damaged> {
+        str::from_utf8(self.bytes()?).map_err(|_| Damaged)
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

@@ -40,6 +40,7 @@ impl Directory {
             "[server]\nlisten = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\nshards = {shards}\n\
              [persistence]\npath = '{}'\nsync = '10ms'\n\
              [offline]\nmessages = 100\n\
+             [sessions]\nresume = '60s'\n\
              [namespaces.chat]\nhistory = 100000\nhistory_bytes = '64MiB'\nhistory_ttl = '1h'\n",
             self.store().display()
         )
@@ -165,6 +166,75 @@ fn wait_for_records(served: &Served, records: u64) {
     wait_for("all is written", || {
         served.metric("store_records_total") >= records
     });
+}
+
+/// What a client shows to go on with the session of its connection.
+#[track_caller]
+fn token_of(asker: &Asker) -> String {
+    let welcome: Value = serde_json::from_str(asker.client.welcome()).expect("JSON");
+    welcome["resume"].as_str().expect("a token").to_owned()
+}
+
+#[test]
+fn sessions_go_on_after_a_restart_in_order_and_end_with_a_crash() {
+    let directory = Directory::new();
+    let mut served = directory.serve(3);
+    let mut askers: Vec<Asker> = (0..8).map(|_| Asker::at(&served)).collect();
+    for (number, asker) in askers.iter_mut().enumerate() {
+        let own = format!("own-{number}");
+        let rooms = json!(["chat:all", own]);
+        asker.ask(json!({"type": "join_room", "rooms": rooms}));
+    }
+    let (epoch, _) = Asker::at(&served).publish("chat:all", 1);
+    let tokens: Vec<String> = askers.iter().map(token_of).collect();
+    stop(served);
+    drop(askers);
+    // The first process's shards had other numbers, and its connections may have the addresses
+    // of others now.
+    served = directory.serve(2);
+    assert_eq!(served.metric("sessions_waiting"), 9, "the publisher's, too");
+    Asker::at(&served).publish("chat:all", 2);
+    let mut back: Vec<Asker> = (0..8).map(|_| Asker::at(&served)).collect();
+    let others = back.iter().map(token_of).collect::<Vec<_>>();
+    for (number, (asker, token)) in back.iter_mut().zip(&tokens).enumerate().take(4) {
+        let since = json!({"chat:all": {"epoch": epoch, "offset": 1}});
+        let resumed = asker.ask(json!({"type": "resume", "token": token, "since": since}));
+        let mut rooms: Vec<(&str, bool)> = resumed["rooms"]
+            .as_array()
+            .expect("rooms")
+            .iter()
+            .map(|room| {
+                (
+                    room["room"].as_str().expect("a name"),
+                    room["recovered"] == true,
+                )
+            })
+            .collect();
+        rooms.sort_unstable();
+        let own = format!("own-{number}");
+        assert_eq!(rooms, [("chat:all", true), (&*own, false)], "{resumed}");
+        assert_eq!(asker.hear()["data"], 2);
+        let again = asker.ask(json!({"type": "resume", "token": token}));
+        assert_eq!(again["code"], "no_session", "it is good once");
+    }
+    // Two restarts later the others' are there still, and those that went on have new tokens.
+    stop(served);
+    drop(back);
+    served = directory.serve(1);
+    let mut last = Asker::at(&served);
+    for token in tokens[4..].iter().chain(&others) {
+        let resumed = last.ask(json!({"type": "resume", "token": token}));
+        assert_eq!(resumed["type"], "resumed", "{resumed}");
+    }
+    let token = token_of(&last);
+    kill(served);
+    served = directory.serve(1);
+    let mut late = Asker::at(&served);
+    for token in tokens.iter().chain(&others).chain([&token]) {
+        let refused = late.ask(json!({"type": "resume", "token": token}));
+        assert_eq!(refused["code"], "no_session", "{refused}");
+    }
+    stop(served);
 }
 
 #[test]

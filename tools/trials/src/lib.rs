@@ -19,6 +19,7 @@ mod pieces;
 mod proxy;
 mod records;
 mod response;
+mod stored;
 mod stream;
 mod token;
 mod translation;
@@ -40,6 +41,7 @@ pub use pieces::pieces;
 pub use proxy::proxy;
 pub use records::records;
 pub use response::response;
+pub use stored::stored;
 pub use token::token;
 pub use translation::translation;
 
@@ -47,7 +49,7 @@ pub use translation::translation;
 pub type Trial = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TRIALS: [Trial; 19] = [
+pub const TRIALS: [Trial; 20] = [
     ("frames", frames),
     ("pieces", pieces),
     ("head", head),
@@ -64,6 +66,7 @@ pub const TRIALS: [Trial; 19] = [
     ("centrifuge_json", centrifuge_json),
     ("centrifuge_protobuf", centrifuge_protobuf),
     ("delta", delta),
+    ("stored", stored),
     ("token", token),
     ("configuration", configuration),
     ("cluster_envelope", cluster_envelope),

@@ -77,7 +77,8 @@ fn all(epoch: u64, offsets: std::ops::RangeInclusive<u64>) -> Vec<LogRecord> {
 
 #[track_caller]
 fn open(scratch: &Scratch) -> (StoreFile, Vec<FoundLog>) {
-    StoreFile::open(&scratch.file(), 1_000).expect("it can be opened")
+    let (file, found) = StoreFile::open(&scratch.file(), 1_000).expect("it can be opened");
+    (file, found.logs)
 }
 
 /// The offsets of a log; each has its text.
@@ -212,7 +213,7 @@ fn damage_is_told() {
         match StoreFile::open(&scratch.file(), 0) {
             Ok((_, found)) => {
                 opened += 1;
-                for log in &found {
+                for log in &found.logs {
                     let offsets = offsets(log);
                     assert!(offsets.windows(2).all(|pair| pair[0] + 1 == pair[1]));
                 }

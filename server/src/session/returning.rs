@@ -9,7 +9,7 @@ use crate::session::origin::{Origin, Proof};
 use crate::session::record::SessionRecord;
 use crate::session::records::{RecordLimits, Take};
 use crate::session::shelf::{Shelf, ShelvedSession};
-use shardcast_engine::Address;
+use crate::session::token::SecretDigest;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,10 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(crate) struct Returning {
     counts: Arc<SessionCounts>,
-    entries: HashMap<Address, ReturningSession>,
+    /// By what tells sessions of several processes apart.
+    entries: HashMap<SecretDigest, ReturningSession>,
     /// The last first; some may be gone already.
-    order: Vec<(u64, Address)>,
+    order: Vec<(u64, SecretDigest)>,
     bytes: usize,
     shelf: Option<Arc<Shelf>>,
     /// When something was asked of it last.
@@ -61,25 +62,23 @@ impl Returning {
     }
 
     fn put(&mut self, session: ReturningSession) {
-        let Origin {
-            connection, due_ms, ..
-        } = session.origin;
-        self.remove(connection);
+        let Origin { digest, due_ms, .. } = session.origin;
+        self.remove(digest);
         self.counts.keep(session.bytes);
         self.bytes += session.bytes;
         let at = self.order.partition_point(|(other, _)| *other > due_ms);
-        self.order.insert(at, (due_ms, connection));
-        self.entries.insert(connection, session);
+        self.order.insert(at, (due_ms, digest));
+        self.entries.insert(digest, session);
     }
 
     /// Somebody wants the session of a connection of an earlier process.
     pub(crate) fn take(&mut self, take: &Take, now_ms: u64) -> Option<Box<SessionRecord>> {
         self.expire(now_ms);
-        let session = self.entries.get(&take.session)?;
-        let Origin { digest, proof, .. } = &session.origin;
+        let digest = take.secret.digest();
+        let session = self.entries.get(&digest)?;
         let user = session.record.identity.name();
-        let may_have = digest.is_of(take.secret)
-            && match (&take.user, proof) {
+        let may_have = session.origin.connection == take.session
+            && match (&take.user, session.origin.proof) {
                 (Some(name), _) => Some(&**name) == user,
                 (None, Proof::Secret) => true,
                 (None, Proof::User) => false,
@@ -87,7 +86,7 @@ impl Returning {
         if !may_have {
             return None;
         }
-        let session = self.remove(take.session)?;
+        let session = self.remove(digest)?;
         let mut record = session.record;
         record.origin = Some(Box::new(session.origin));
         Some(record)
@@ -106,23 +105,23 @@ impl Returning {
     /// Ends those whose time is over. When the next one ends.
     pub(crate) fn expire(&mut self, now_ms: u64) -> Option<u64> {
         self.now_ms = now_ms;
-        while let Some((due_ms, connection)) = self.order.last().copied() {
-            let entry = self.entries.get(&connection);
+        while let Some((due_ms, digest)) = self.order.last().copied() {
+            let entry = self.entries.get(&digest);
             let is_it = entry.is_some_and(|entry| entry.origin.due_ms == due_ms);
             if is_it && due_ms > now_ms {
                 return Some(due_ms);
             }
             self.order.pop();
             if is_it {
-                self.remove(connection);
+                self.remove(digest);
                 self.counts.ended(SessionEnd::Expired);
             }
         }
         None
     }
 
-    fn remove(&mut self, connection: Address) -> Option<ReturningSession> {
-        let session = self.entries.remove(&connection)?;
+    fn remove(&mut self, digest: SecretDigest) -> Option<ReturningSession> {
+        let session = self.entries.remove(&digest)?;
         self.counts.release(session.bytes);
         self.bytes -= session.bytes;
         Some(session)
@@ -160,10 +159,10 @@ impl ReturningSession {
 impl Drop for Returning {
     fn drop(&mut self) {
         let now_ms = self.now_ms;
-        let entries = self.entries.drain().map(|(connection, session)| {
+        let entries = self.entries.drain().map(|(digest, session)| {
             self.counts.release(session.bytes);
             let Origin {
-                digest,
+                connection,
                 proof,
                 due_ms,
                 ..
@@ -189,7 +188,7 @@ mod tests {
     use super::*;
     use crate::session::identity::Identity;
     use crate::session::token::{Secret, SecretSource, Secrets};
-    use shardcast_engine::Ticket;
+    use shardcast_engine::{Address, Ticket};
 
     const LIMITS: RecordLimits = RecordLimits {
         keep_ms: 60_000,

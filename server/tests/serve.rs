@@ -151,10 +151,9 @@ fn the_admin_port_answers() {
         server.ask("/ready"),
         (200, r#"{"status":"ready"}"#.to_owned())
     );
-    assert_eq!(
-        server.ask("/api/nothing"),
-        (404, r#"{"error":"not_found"}"#.to_owned())
-    );
+    let (status, problem) = server.ask("/api/nothing");
+    let problem: serde_json::Value = serde_json::from_str(&problem).expect("a problem");
+    assert_eq!((status, &problem["title"]), (404, &"Not Found".into()));
 }
 
 #[test]

@@ -73,7 +73,8 @@ pub(crate) fn ask(
         return Err(too_many_waiting());
     }
     let me = cx.engine.address();
-    let token = SessionToken::parse(token).filter(|token| token.secret != own);
+    let token = SessionToken::parse(token);
+    let token = token.filter(|token| token.connection != me || token.secret != own);
     let Some(token) = token else {
         return Err(refused(cx));
     };

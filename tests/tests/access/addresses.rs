@@ -125,7 +125,7 @@ fn the_lists_are_read_again_on_sighup() {
     });
     assert_eq!(knock(loopback(8), server, &[]).0, 403);
     // What needs a restart is told, too.
-    write("block = 'none'\norigins = 'any'");
+    write("block = 'none'\ntrusted_proxies = '127.0.0.9'");
     program.signal("HUP");
     wait_until("nobody is blocked", || {
         knock(loopback(8), server, &[]).0 == 101

@@ -23,7 +23,7 @@ pub(crate) struct WentOn {
 
 /// The connection that a session had.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Before {
+pub(crate) enum FormerConnection {
     /// Of this process.
     Here(Address),
     /// Of an earlier one: its address may be somebody else's now.
@@ -34,7 +34,7 @@ pub(crate) enum Before {
 /// once; `None`: homes answer first. The session has space for one request that waits for them.
 pub(crate) fn rejoin(
     cx: &mut Context<'_>,
-    before: Before,
+    before: FormerConnection,
     rooms: Vec<KeptRoom>,
     mut since: HashMap<String, Since>,
     call: OwnedCall,
@@ -48,7 +48,7 @@ pub(crate) fn rejoin(
     let rooms: Vec<ResumingRoom> = rooms.collect();
     let is_asked = |room: &&ResumingRoom| matches!(room.place, ResumedPlace::Asked);
     let missing = rooms.iter().filter(is_asked).count() as u32;
-    let (Before::Here(address) | Before::EarlierProcess(address)) = before;
+    let (FormerConnection::Here(address) | FormerConnection::EarlierProcess(address)) = before;
     let resuming = Resuming {
         before: address,
         rooms,
@@ -67,7 +67,7 @@ fn ask(
     tag: Tag,
     kept: KeptRoom,
     since: Option<Since>,
-    before: Before,
+    before: FormerConnection,
 ) -> ResumingRoom {
     let KeptRoom { room, shown } = kept;
     let shared = cx.shared;
@@ -83,8 +83,8 @@ fn ask(
                 since: since.filter(|_| claim == Claim::Since),
                 shown: shown.filter(|_| resolved.presence().is_some()),
                 before: match before {
-                    Before::Here(address) => Some(address),
-                    Before::EarlierProcess(_) => None,
+                    FormerConnection::Here(address) => Some(address),
+                    FormerConnection::EarlierProcess(_) => None,
                 },
                 deltas: JoinDeltas::Never,
             };

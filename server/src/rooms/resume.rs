@@ -7,7 +7,7 @@
 //! before the other one joins. Every request is answered: with what came of it, or with
 //! `no_session`. Called by the dispatch and by the service.
 
-use crate::rooms::rejoin::{Before, WentOn, rejoin};
+use crate::rooms::rejoin::{FormerConnection, WentOn, rejoin};
 use crate::session::context::{Context, Session};
 use crate::session::identity::Identity;
 use crate::session::limits::Limits;
@@ -190,9 +190,9 @@ fn go_on(cx: &mut Context<'_>, from: Address, given: Option<Box<SessionRecord>>)
     let before = match origin {
         None => {
             send(&mut cx.engine, from, SessionNotice::Settled);
-            Before::Here(from)
+            FormerConnection::Here(from)
         }
-        Some(origin) => Before::EarlierProcess(origin.connection),
+        Some(origin) => FormerConnection::EarlierProcess(origin.connection),
     };
     let more = cx.session.more();
     if let Some(resumable) = &mut more.resumable {

@@ -6,18 +6,18 @@ use shardcast_engine::Address;
 
 /// Of an earlier process.
 #[derive(Clone, Debug)]
-pub(crate) struct Origin {
+pub(crate) struct SessionOrigin {
     /// The connection that it was there.
     pub(crate) connection: Address,
     pub(crate) digest: SecretDigest,
-    pub(crate) proof: Proof,
+    pub(crate) proof: NeededProof,
     /// When it ends.
     pub(crate) due_ms: u64,
 }
 
 /// Who may go on with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
+pub(crate) enum NeededProof {
     /// Whoever knows its secret.
     Secret,
     /// A connection that is its user already knows its secret: a token had proved who it was.

@@ -2,7 +2,7 @@
 
 use crate::session::identity::Identity;
 use crate::session::metadata::Metadata;
-use crate::session::origin::Origin;
+use crate::session::origin::SessionOrigin;
 use shardcast_engine::OwnedData;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct SessionRecord {
     /// Which session of the process it is, in the order in which they began.
     pub(crate) number: u64,
     /// `None`: it is of this process.
-    pub(crate) origin: Option<Box<Origin>>,
+    pub(crate) origin: Option<Box<SessionOrigin>>,
 }
 
 /// A room that the connection was in.

@@ -5,7 +5,7 @@
 //! when their time is over. Used by `rooms/resume.rs` where no session of this process is meant.
 
 use crate::session::counts::{SessionCounts, SessionEnd};
-use crate::session::origin::{Origin, Proof};
+use crate::session::origin::{NeededProof, SessionOrigin};
 use crate::session::record::SessionRecord;
 use crate::session::records::{RecordLimits, Take};
 use crate::session::shelf::{Shelf, ShelvedSession};
@@ -30,7 +30,7 @@ pub(crate) struct Returning {
 
 #[derive(Debug)]
 struct ReturningSession {
-    origin: Origin,
+    origin: SessionOrigin,
     bytes: usize,
     record: Box<SessionRecord>,
 }
@@ -62,7 +62,7 @@ impl Returning {
     }
 
     fn put(&mut self, session: ReturningSession) {
-        let Origin { digest, due_ms, .. } = session.origin;
+        let SessionOrigin { digest, due_ms, .. } = session.origin;
         self.remove(digest);
         self.counts.keep(session.bytes);
         self.bytes += session.bytes;
@@ -80,8 +80,8 @@ impl Returning {
         let may_have = session.origin.connection == take.session
             && match (&take.user, session.origin.proof) {
                 (Some(name), _) => Some(&**name) == user,
-                (None, Proof::Secret) => true,
-                (None, Proof::User) => false,
+                (None, NeededProof::Secret) => true,
+                (None, NeededProof::User) => false,
             };
         if !may_have {
             return None;
@@ -93,7 +93,7 @@ impl Returning {
     }
 
     /// Whoever took it is gone, or may not have it: it waits as before.
-    pub(crate) fn put_back(&mut self, origin: Origin, record: Box<SessionRecord>) {
+    pub(crate) fn put_back(&mut self, origin: SessionOrigin, record: Box<SessionRecord>) {
         let bytes = record.bytes();
         self.put(ReturningSession {
             origin,
@@ -143,7 +143,7 @@ impl ReturningSession {
             ..SessionRecord::default()
         });
         ReturningSession {
-            origin: Origin {
+            origin: SessionOrigin {
                 connection: session.connection,
                 digest: session.digest,
                 proof: session.proof,
@@ -161,7 +161,7 @@ impl Drop for Returning {
         let now_ms = self.now_ms;
         let entries = self.entries.drain().map(|(digest, session)| {
             self.counts.release(session.bytes);
-            let Origin {
+            let SessionOrigin {
                 connection,
                 proof,
                 due_ms,
@@ -209,7 +209,7 @@ mod tests {
         (0..count).filter_map(|_| secrets.take()).collect()
     }
 
-    fn shelved(connection: Address, secret: Secret, proof: Proof, ms: u64) -> ShelvedSession {
+    fn shelved(connection: Address, secret: Secret, proof: NeededProof, ms: u64) -> ShelvedSession {
         ShelvedSession {
             connection,
             digest: secret.digest(),
@@ -237,8 +237,8 @@ mod tests {
     fn one_with_the_secret_goes_on_and_a_token_is_shown_again() {
         let secrets = secrets(2);
         let shelf = Arc::new(Shelf::holding(vec![
-            shelved(at(0, 1), secrets[0], Proof::Secret, 1_000),
-            shelved(at(1, 1), secrets[1], Proof::User, 1_000),
+            shelved(at(0, 1), secrets[0], NeededProof::Secret, 1_000),
+            shelved(at(1, 1), secrets[1], NeededProof::User, 1_000),
         ]));
         // Four shards became one.
         let mut returning = returning(&shelf, 0, 1);
@@ -271,7 +271,7 @@ mod tests {
         let secrets = secrets(5);
         let sessions = secrets.iter().zip(1..).map(|(secret, number)| {
             let slot = number as u32;
-            shelved(at(0, slot), *secret, Proof::Secret, 1_000 * number)
+            shelved(at(0, slot), *secret, NeededProof::Secret, 1_000 * number)
         });
         let shelf = Arc::new(Shelf::holding(sessions.collect()));
         let mut returning = returning(&shelf, 0, 2);

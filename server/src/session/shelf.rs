@@ -6,7 +6,7 @@
 //! store, while no shard runs; used by shards when they begin and when they end.
 
 use crate::session::identity::Identity;
-use crate::session::origin::Proof;
+use crate::session::origin::NeededProof;
 use crate::session::record::{KeptRoom, SessionRecord};
 use crate::session::token::{Secret, SecretDigest};
 use shardcast_engine::Address;
@@ -19,7 +19,7 @@ pub(crate) struct ShelvedSession {
     /// The connection that it was, of that process.
     pub(crate) connection: Address,
     pub(crate) digest: SecretDigest,
-    pub(crate) proof: Proof,
+    pub(crate) proof: NeededProof,
     /// Without claims.
     pub(crate) identity: Identity,
     pub(crate) rooms: Vec<KeptRoom>,
@@ -39,8 +39,8 @@ impl ShelvedSession {
             identity, rooms, ..
         } = record;
         let proof = match (identity.claims(), identity.name()) {
-            (None, _) => Proof::Secret,
-            (Some(_), Some(_)) => Proof::User,
+            (None, _) => NeededProof::Secret,
+            (Some(_), Some(_)) => NeededProof::User,
             (Some(_), None) => return None,
         };
         Some(ShelvedSession {

@@ -60,8 +60,8 @@ impl Secret {
     }
 }
 
-/// The SHA-256 of a secret: whoever reads it cannot go on with the session. What comparing two tells
-/// of them tells nothing of secrets.
+/// The SHA-256 of a secret: whoever reads it cannot go on with the session. What comparing two
+/// tells of them tells nothing of secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SecretDigest(pub(crate) [u8; SecretDigest::BYTES]);
 

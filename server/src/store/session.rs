@@ -2,7 +2,7 @@
 //! they were, and when they end.
 
 use crate::session::identity::Identity;
-use crate::session::origin::Proof;
+use crate::session::origin::NeededProof;
 use crate::session::record::KeptRoom;
 use crate::session::shelf::ShelvedSession;
 use crate::session::token::SecretDigest;
@@ -24,8 +24,8 @@ pub(crate) fn write(session: &ShelvedSession, now_ms: u64) -> Vec<u8> {
     out.extend_from_slice(&ticket.slot.to_le_bytes());
     out.extend_from_slice(&ticket.generation.to_le_bytes());
     out.push(match session.proof {
-        Proof::Secret => BY_SECRET,
-        Proof::User => BY_USER,
+        NeededProof::Secret => BY_SECRET,
+        NeededProof::User => BY_USER,
     });
     push_bytes(
         &mut out,
@@ -70,8 +70,8 @@ pub(crate) fn read(
         },
     };
     let proof = match reader.u8()? {
-        BY_SECRET => Proof::Secret,
-        BY_USER => Proof::User,
+        BY_SECRET => NeededProof::Secret,
+        BY_USER => NeededProof::User,
         _ => return Err(Damaged),
     };
     let identity = match reader.text()? {
@@ -136,7 +136,7 @@ mod tests {
         ShelvedSession {
             connection: Address { shard: 3, ticket },
             digest: SecretDigest([5; SecretDigest::BYTES]),
-            proof: Proof::User,
+            proof: NeededProof::User,
             identity: Identity::user("ann").expect("a name").in_roles(["a", "b"]),
             rooms: vec![
                 KeptRoom {

@@ -7,8 +7,7 @@ use crate::{calls, serve};
 use serde_json::Value;
 use shardcast_tests::{Raw, Served, wait_until};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::Shutdown;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 

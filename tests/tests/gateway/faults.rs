@@ -118,7 +118,7 @@ const ROWS: &[Row] = &[
             });
             let said = (0..20).all(|_| said(to, &flood)) && said(to, &answer(id));
             // Who reads has the descriptor, too.
-            said && to.shutdown(Shutdown::Both).is_err()
+            said && to.shutdown(Shutdown::Write).is_err()
         },
         hears: "accepted",
         unmatched: 0,

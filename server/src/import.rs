@@ -7,6 +7,7 @@
 
 mod access;
 mod channels;
+mod cluster;
 mod imported;
 mod names;
 mod options;
@@ -51,6 +52,7 @@ fn import(config: &serde_json::Value) -> Result<Imported, &'static str> {
     let mut imported = Imported::default();
     access::import(&mut keys, &mut page, &mut imported);
     channels::import(&mut keys, &mut page, &mut imported);
+    cluster::import(&mut keys, &mut page, &mut imported);
     plain::import(&mut keys, &mut page, &mut imported);
     for name in keys.rest() {
         imported

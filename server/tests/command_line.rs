@@ -67,6 +67,54 @@ fn the_default_configuration_is_one_that_changes_nothing() {
     assert_eq!(bare, without_file);
 }
 
+/// The exit code tells whether everything of it has a counterpart.
+#[test]
+fn a_foreign_configuration_is_imported() {
+    let tokens = "\"token_hmac_secret_key\": \"0123456789abcdef0123456789abcdef\"";
+    for (name, text, code, complaint) in [
+        (
+            "whole.json",
+            format!("{{{tokens}}}"),
+            0,
+            "to do: put client.token.hmac_secret_key",
+        ),
+        (
+            "half.json",
+            format!("{{{tokens}, \"unknown\": 1}}"),
+            3,
+            "no counterpart: unknown: ",
+        ),
+        (
+            "six.toml",
+            "[client]\ninsecure = true\n".to_owned(),
+            0,
+            "to do: anybody may connect",
+        ),
+        ("none.json", "[]".to_owned(), 2, "it is no object"),
+        ("broken.toml", "[".to_owned(), 2, "broken.toml"),
+    ] {
+        let path = file(name, &text);
+        let output = run(&["import-centrifugo", path.to_str().unwrap()], &[]);
+        let (given, page, complaints) = result_of(&output);
+        assert_eq!(given, Some(code), "{complaints}");
+        assert!(complaints.contains(complaint), "{complaints}");
+        assert_eq!(page.is_empty(), code == 2, "{page}");
+        if code == 2 {
+            continue;
+        }
+        let imported = file(&format!("{name}.imported.toml"), &page);
+        let arguments = ["check-config", "--config", imported.to_str().unwrap()];
+        let secret = (
+            "CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY",
+            "0123456789abcdef0123456789abcdef",
+        );
+        let (code, _, complaints) = result_of(&run(&arguments, &[secret]));
+        assert_eq!(code, Some(0), "{complaints}");
+    }
+    let (code, ..) = result_of(&run(&["import-centrifugo", "/no/such/file"], &[]));
+    assert_eq!(code, Some(2));
+}
+
 /// Standard output on a full disk (`full(4)`), and one that is closed early.
 #[test]
 fn a_page_that_cannot_be_written_is_told() {

@@ -29,6 +29,11 @@ impl ForeignKeys {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
+    /// A text that is there, and stays.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
     /// A text that is not empty.
     pub(super) fn take_text(&mut self, name: &str) -> Option<String> {
         let value = self.take(name)?;

@@ -96,7 +96,7 @@ const REASONS: &[(&str, &str)] = &[
         "admin.",
         "there is no web interface; the admin port is docs/operations.md",
     ),
-    ("broker.", "a cluster is configured otherwise"),
+    ("broker.", "the broker has no such option here"),
     (
         "channel.proxy",
         "what asks a backend is configured otherwise",
@@ -114,7 +114,7 @@ const REASONS: &[(&str, &str)] = &[
         "what asks a backend is configured otherwise",
     ),
     ("consumers", "nothing is consumed from queues and tables"),
-    ("engine.", "a cluster is configured otherwise"),
+    ("engine.", "the broker has no such option here"),
     ("graphite.", "metrics are read at /metrics"),
     ("grpc_api.", "the server API speaks HTTP"),
     ("proxies", "what asks a backend is configured otherwise"),

@@ -304,7 +304,7 @@ fn limits_and_transports() {
 #[test]
 fn every_other_key_is_told() {
     let config = json!({
-        "engine": {"type": "redis", "redis": {"address": "127.0.0.1:6379"}},
+        "engine": {"type": "tarantool", "redis": {"idle_timeout": "1s"}},
         "admin": {"enabled": true, "password": "x"},
         "grpc_api": {"enabled": false, "port": 1},
         "client": {"ping_interval": -1, "token": {"issuer_regex": "x"}},
@@ -318,7 +318,7 @@ fn every_other_key_is_told() {
         "admin.enabled: ",
         "admin.password: ",
         "client.token.issuer_regex: ",
-        "engine.redis.address: a cluster",
+        "engine.redis.idle_timeout: the broker",
         "unknown: there is no such key",
     ];
     check(&config, "", 0, &left_out);
@@ -344,5 +344,46 @@ fn durations() {
             ours,
             "{theirs}"
         );
+    }
+}
+
+#[test]
+fn brokers() {
+    let redis = r#"
+        [cluster]
+        url = "redis://10.0.0.1:6379,redis://10.0.0.2:6379"
+        broker = "redis"
+        prefix = "chat"
+        password_env = "CENTRIFUGO_ENGINE_REDIS_PASSWORD"
+    "#;
+    let addresses = json!(["redis://10.0.0.1:6379", "10.0.0.2:6379"]);
+    let options = json!({"address": addresses, "prefix": "chat", "password": "x"});
+    for config in [
+        json!({"engine": {"type": "redis", "redis": options}}),
+        json!({"broker": {"enabled": true, "type": "redis", "redis": options}}),
+        json!({"engine": "redis", "redis_address": "10.0.0.1:6379,10.0.0.2:6379",
+            "redis_prefix": "chat", "redis_password": "x"}),
+    ] {
+        check(&config, redis, 1, &[]);
+    }
+    let nats = r#"
+        [cluster]
+        url = "nats://10.0.0.1:4222"
+        broker = "nats"
+    "#;
+    check(
+        &json!({"broker": "nats", "nats_url": "nats://10.0.0.1:4222"}),
+        nats,
+        0,
+        &[],
+    );
+    for address in [
+        "redis://:secret@10.0.0.1:6379",
+        "redis+sentinel://a",
+        "unix:///run/redis",
+        "",
+    ] {
+        let config = json!({"engine": {"type": "redis", "redis": {"address": address}}});
+        check(&config, "", 0, &["engine.redis.address: "]);
     }
 }

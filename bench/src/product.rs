@@ -3,6 +3,28 @@
 use crate::server::{Program, RAW, SERVER_CPU, Server, Storm, Threads};
 use crate::tokens;
 
+/// The command line of one shard, for the largest work and its publishers, which connect at once
+/// from one core: options before those that all have, and behind them.
+macro_rules! serve {
+    ($($before:expr),*; $($more:expr),*) => {
+        &[
+            "serve",
+            $($before,)*
+            "--shards",
+            "1",
+            "--set",
+            "limits.max_connections=110000",
+            "--set",
+            "timeouts.handshake=60s",
+            $($more,)*
+            "--listen",
+            "{listen}",
+            "--admin",
+            "{next}",
+        ]
+    };
+}
+
 /// The product, one shard, native JSON dialect. The limits leave room for the largest work and its
 /// publishers, which connect at once from one core.
 pub const NATIVE: Server = Server {
@@ -11,19 +33,7 @@ pub const NATIVE: Server = Server {
     protocol: "native",
     path: "/ws",
     program: Program::Own("shardcast", "shardcast"),
-    arguments: &[
-        "serve",
-        "--shards",
-        "1",
-        "--set",
-        "limits.max_connections=110000",
-        "--set",
-        "timeouts.handshake=60s",
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
+    arguments: serve!(; ),
     ..RAW
 };
 
@@ -48,43 +58,20 @@ pub const CENTRIFUGE_PROTOBUF: Server = Server {
 pub const NATIVE_LIMITS: Server = Server {
     key: "native-limits",
     name: "shardcast, all limits",
-    arguments: &[
-        "serve",
-        "--shards",
-        "1",
-        "--set",
-        "limits.max_connections=110000",
-        "--set",
-        "timeouts.handshake=60s",
-        "--set",
-        "limits.connections_per_address=1000000",
-        "--set",
-        "limits.connections_per_user=1000000",
-        "--set",
-        "limits.connects_per_second=1000000000",
-        "--set",
-        "limits.messages_per_second=1000000000",
-        "--set",
-        "limits.bytes_per_second=16GiB",
-        "--set",
-        "limits.messages_per_second_per_user=1000000000",
-        "--set",
-        "limits.bytes_per_second_per_user=16GiB",
-        "--set",
-        "limits.messages_per_second_per_room=1000000000",
-        "--set",
-        "limits.bytes_per_second_per_room=16GiB",
-        "--set",
-        "limits.joins_per_second=1000000000",
-        "--set",
-        "limits.fanout_per_second=1000000000",
-        "--set",
-        "limits.requests_in_flight=1000000",
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
+    arguments: serve!(;
+        "--set", "limits.connections_per_address=1000000",
+        "--set", "limits.connections_per_user=1000000",
+        "--set", "limits.connects_per_second=1000000000",
+        "--set", "limits.messages_per_second=1000000000",
+        "--set", "limits.bytes_per_second=16GiB",
+        "--set", "limits.messages_per_second_per_user=1000000000",
+        "--set", "limits.bytes_per_second_per_user=16GiB",
+        "--set", "limits.messages_per_second_per_room=1000000000",
+        "--set", "limits.bytes_per_second_per_room=16GiB",
+        "--set", "limits.joins_per_second=1000000000",
+        "--set", "limits.fanout_per_second=1000000000",
+        "--set", "limits.requests_in_flight=1000000"
+    ),
     ..NATIVE
 };
 
@@ -92,21 +79,7 @@ pub const NATIVE_LIMITS: Server = Server {
 pub const NATIVE_KEPT: Server = Server {
     key: "native-kept",
     name: "shardcast, history",
-    arguments: &[
-        "serve",
-        "--shards",
-        "1",
-        "--set",
-        "limits.max_connections=110000",
-        "--set",
-        "timeouts.handshake=60s",
-        "--set",
-        "rooms.history=100",
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
+    arguments: serve!(; "--set", "rooms.history=100"),
     ..NATIVE
 };
 
@@ -114,25 +87,7 @@ pub const NATIVE_KEPT: Server = Server {
 pub const NATIVE_STORED: Server = Server {
     key: "native-stored",
     name: "shardcast, history on disk",
-    arguments: &[
-        "serve",
-        "--shards",
-        "1",
-        "--pin",
-        SERVER_CPU,
-        "--set",
-        "limits.max_connections=110000",
-        "--set",
-        "timeouts.handshake=60s",
-        "--set",
-        "rooms.history=100",
-        "--set",
-        "{store}",
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
+    arguments: serve!(; "--pin", SERVER_CPU, "--set", "rooms.history=100", "--set", "{store}"),
     cores: "0,1",
     threads: Threads::Shards,
     ..NATIVE
@@ -142,23 +97,7 @@ pub const NATIVE_STORED: Server = Server {
 pub const NATIVE_UNSTORED: Server = Server {
     key: "native-unstored",
     name: "shardcast, history, its shard",
-    arguments: &[
-        "serve",
-        "--shards",
-        "1",
-        "--pin",
-        SERVER_CPU,
-        "--set",
-        "limits.max_connections=110000",
-        "--set",
-        "timeouts.handshake=60s",
-        "--set",
-        "rooms.history=100",
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
+    arguments: serve!(; "--pin", SERVER_CPU, "--set", "rooms.history=100"),
     ..NATIVE_STORED
 };
 
@@ -166,23 +105,7 @@ pub const NATIVE_UNSTORED: Server = Server {
 pub const NATIVE_PRESENCE: Server = Server {
     key: "native-presence",
     name: "shardcast, history and presence",
-    arguments: &[
-        "serve",
-        "--shards",
-        "1",
-        "--set",
-        "limits.max_connections=110000",
-        "--set",
-        "timeouts.handshake=60s",
-        "--set",
-        "rooms.history=100",
-        "--set",
-        "rooms.presence_events=true",
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
+    arguments: serve!(; "--set", "rooms.history=100", "--set", "rooms.presence_events=true"),
     ..NATIVE
 };
 
@@ -190,21 +113,7 @@ pub const NATIVE_PRESENCE: Server = Server {
 pub const NATIVE_TOKENS: Server = Server {
     key: "native-tokens",
     name: "shardcast, HS256 tokens",
-    arguments: &[
-        "serve",
-        "--config",
-        "{tokens}",
-        "--shards",
-        "1",
-        "--set",
-        "limits.max_connections=110000",
-        "--set",
-        "timeouts.handshake=60s",
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
+    arguments: serve!("--config", "{tokens}"; ),
     load: &["--header", tokens::NOBODY],
     ..NATIVE
 };

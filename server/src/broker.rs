@@ -20,6 +20,7 @@ mod nodes;
 mod options;
 mod outward;
 mod redis;
+pub(crate) mod share;
 #[cfg(test)]
 mod simulation;
 mod subject;

@@ -12,6 +12,7 @@ use crate::broker::inward::Inward;
 use crate::broker::node::ClusterNode;
 use crate::broker::options::{BadCluster, Cluster};
 use crate::broker::outward::Outward;
+use crate::broker::share::sharing::Sharing;
 use crate::broker::subscribing::Subscribing;
 use crate::broker::telling::{Telling, tell};
 use crate::broker::view::{ClusterView, NodeNews};
@@ -146,6 +147,12 @@ async fn serve<B: Broker>(
         tokio::spawn(telling.run());
     }
     let leaving = (node.clone(), broker.clone());
+    let (of_share, to_others) = (node.clone(), broker.clone());
+    tokio::spawn(async move {
+        if let Some(sharing) = Sharing::new(of_share, to_others, lease).await {
+            sharing.run().await;
+        }
+    });
     let inward = Inward::new(node.clone(), inbox, broker.link());
     let outward = Outward::new(node.clone(), broker.clone(), relay);
     tokio::spawn(inward.run());

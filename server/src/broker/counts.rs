@@ -32,10 +32,16 @@ pub(crate) enum BridgeCount {
     /// Those that are known, this one included.
     Nodes,
     NodesExpired,
+    /// Rooms and users of other nodes that are known.
+    SharesItems,
+    SharesBytes,
+    SharesRefused,
+    SharesMissed,
+    SharesAsked,
 }
 
 impl BridgeCount {
-    pub(crate) const ALL: [BridgeCount; 18] = [
+    pub(crate) const ALL: [BridgeCount; 23] = [
         BridgeCount::Connected,
         BridgeCount::Subjects,
         BridgeCount::Losses,
@@ -54,6 +60,11 @@ impl BridgeCount {
         BridgeCount::Gaps,
         BridgeCount::Nodes,
         BridgeCount::NodesExpired,
+        BridgeCount::SharesItems,
+        BridgeCount::SharesBytes,
+        BridgeCount::SharesRefused,
+        BridgeCount::SharesMissed,
+        BridgeCount::SharesAsked,
     ];
 
     /// Its name and its meaning, as a metric.
@@ -121,6 +132,29 @@ impl BridgeCount {
             ),
             BridgeCount::Nodes => NODES,
             BridgeCount::NodesExpired => NODES_EXPIRED,
+            of_shares => of_shares.described_of_shares(),
+        }
+    }
+
+    const fn described_of_shares(self) -> (&'static str, &'static str) {
+        match self {
+            BridgeCount::SharesItems => (
+                "cluster_shares_items",
+                "Rooms and users that other nodes have members of, as this node knows it.",
+            ),
+            BridgeCount::SharesBytes => ("cluster_shares_bytes", "Bytes that these take."),
+            BridgeCount::SharesRefused => (
+                "cluster_shares_refused",
+                "Times that a room or a user of another node was not taken into the numbers here, because all of them take as many bytes as they may.",
+            ),
+            BridgeCount::SharesMissed => (
+                "cluster_shares_missed",
+                "Times that another node had said more of its rooms and users than this one has heard.",
+            ),
+            _ => (
+                "cluster_shares_asked",
+                "Times that another node was asked for all its rooms and users, because something was missed.",
+            ),
         }
     }
 
@@ -128,7 +162,11 @@ impl BridgeCount {
     pub(crate) const fn is_gauge(self) -> bool {
         matches!(
             self,
-            BridgeCount::Connected | BridgeCount::Subjects | BridgeCount::Nodes
+            BridgeCount::Connected
+                | BridgeCount::Subjects
+                | BridgeCount::Nodes
+                | BridgeCount::SharesItems
+                | BridgeCount::SharesBytes
         )
     }
 }

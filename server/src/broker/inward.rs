@@ -11,6 +11,7 @@ use crate::broker::envelope::{Body, Envelope, Recipient};
 use crate::broker::inbox::{Inbox, Incoming};
 use crate::broker::node::ClusterNode;
 use crate::broker::options::Cluster;
+use crate::broker::share::word::ShareWord;
 use crate::broker::view::ClusterView;
 use crate::rooms::keys::Keys;
 use crate::session::identity::Identity;
@@ -91,7 +92,10 @@ impl Inward {
             return Fate::Echo;
         }
         if let (Recipient::Nodes, Body::State { node }) = (envelope.recipient, envelope.body) {
-            return self.hear(envelope.id.run, node, envelope.data);
+            return match envelope.data {
+                Data::Text(_) => self.hear(envelope.id.run, node, envelope.data),
+                Data::Binary(word) => self.hear_share(envelope.id.run, word),
+            };
         }
         let shared = &self.node.shared;
         let (target, publish) = match publish_of(shared, &envelope) {
@@ -110,6 +114,18 @@ impl Inward {
 }
 
 impl Inward {
+    /// Another node tells something of its rooms and users.
+    fn hear_share(&self, run: u64, word: &[u8]) -> Fate {
+        let Some(word) = ShareWord::read(word) else {
+            return Fate::Malformed;
+        };
+        let heard = self.node.view.hear_share(self.node.run, run, word);
+        let counts = &self.node.counts;
+        counts.add(BridgeCount::SharesRefused, heard.refused);
+        counts.add(BridgeCount::SharesMissed, u64::from(heard.is_behind_a_gap));
+        Fate::Received
+    }
+
     /// Another node tells something of itself.
     fn hear(&self, run: u64, node: &str, data: Data<'_>) -> Fate {
         let text = match data {

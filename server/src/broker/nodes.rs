@@ -98,6 +98,16 @@ impl Nodes {
             .collect()
     }
 
+    /// Whether a node is known.
+    pub(crate) fn knows(&self, run: u64) -> bool {
+        self.known.contains_key(&run)
+    }
+
+    /// All that are known, by the numbers of their runs.
+    pub(crate) fn by_run(&self) -> impl Iterator<Item = (u64, &KnownNode)> {
+        self.known.iter().map(|(run, node)| (*run, node))
+    }
+
     /// All that are known.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &KnownNode> {
         self.known.values()

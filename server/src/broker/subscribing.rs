@@ -10,6 +10,7 @@ use crate::broker::counts::BridgeCount;
 use crate::broker::interest::{Interest, Steps};
 use crate::broker::node::ClusterNode;
 use crate::broker::subject::Subject;
+use shardcast_engine::Handle as Engine;
 use shardcast_engine::{Answer, Event, EventKind, Events, FoundTopic, Query, TopicName};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,15 +49,7 @@ impl<B: Broker> Subscribing<B> {
         linger: Duration,
     ) -> Option<Subscribing<B>> {
         let kinds = [EventKind::TopicActive, EventKind::TopicIdle];
-        let events = loop {
-            match node.engine.subscribe(&kinds, EVENTS_WAITING_MAX) {
-                Ok(events) => break events,
-                Err(_) if node.engine.query(one_topic(None), Box::new(drop)).is_err() => {
-                    return None;
-                }
-                Err(_) => node.engine.ready().await,
-            }
-        };
+        let events = events_of(&node.engine, &kinds).await?;
         let link = broker.link();
         let losses = link.borrow().losses;
         let linger_ms = u64::try_from(linger.as_millis()).unwrap_or(u64::MAX);
@@ -233,6 +226,17 @@ impl<B: Broker> Subscribing<B> {
                 }
                 Err(_) => return None,
             }
+        }
+    }
+}
+
+/// Events of these kinds. `None`: the engine has stopped.
+pub(crate) async fn events_of(engine: &Engine, kinds: &[EventKind]) -> Option<Events> {
+    loop {
+        match engine.subscribe(kinds, EVENTS_WAITING_MAX) {
+            Ok(events) => return Some(events),
+            Err(_) if engine.query(one_topic(None), Box::new(drop)).is_err() => return None,
+            Err(_) => engine.ready().await,
         }
     }
 }

@@ -5,12 +5,14 @@
 //! is refused or counted. Made with the application; the bridge takes one end of each queue, the
 //! control plane the others.
 
-use crate::broker::counts::BridgeCounts;
+use crate::broker::counts::{BridgeCount, BridgeCounts};
 use crate::broker::nodes::{IsConnected, KnownNode, NodeFacts, Nodes};
+use crate::broker::share::others::{ShareHeard, Shares};
+use crate::broker::share::word::{ShareSays, ShareWord};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// A cluster as one node sees it.
 #[derive(Debug)]
@@ -19,6 +21,10 @@ pub(crate) struct ClusterView {
     pub(crate) counts: Arc<BridgeCounts>,
     began: Instant,
     nodes: Mutex<Nodes>,
+    /// Of the nodes that are known.
+    shares: Mutex<Shares>,
+    /// Another node wants to hear all of this one's share.
+    pub(crate) asked: Notify,
     told: mpsc::Sender<NodeNews>,
     to_tell: Mutex<Option<mpsc::Receiver<NodeNews>>>,
     heard: mpsc::Sender<NodeCall>,
@@ -63,6 +69,8 @@ impl ClusterView {
             counts: Arc::default(),
             began: Instant::now(),
             nodes: Mutex::new(Nodes::new(lease_ms)),
+            shares: Mutex::default(),
+            asked: Notify::new(),
             told,
             to_tell: Mutex::new(Some(to_tell)),
             heard,
@@ -74,7 +82,11 @@ impl ClusterView {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn nodes(&self) -> MutexGuard<'_, Nodes> {
+    pub(crate) fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn nodes(&self) -> MutexGuard<'_, Nodes> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,13 +135,41 @@ impl ClusterView {
                 true
             }
             NodeNews::Leaving => {
-                if self.nodes().leave(run).is_some() {
+                let known = self.nodes().leave(run);
+                self.shares().keep(|other| other != run);
+                if known.is_some() {
                     tracing::info!(node = name, "a node of the cluster has left");
                 }
                 true
             }
             NodeNews::Call(call) => self.heard.try_send(call).is_ok(),
         }
+    }
+
+    /// Another node has said something of its share. Who is not known is not believed.
+    pub(crate) fn hear_share(&self, own_run: u64, run: u64, word: ShareWord) -> ShareHeard {
+        if let ShareSays::Question(runs) = &word.says
+            && runs.contains(&own_run)
+        {
+            self.asked.notify_one();
+        }
+        let now_ms = self.now_ms();
+        match self.nodes().knows(run) {
+            true => self.shares().hear(run, word, now_ms),
+            false => ShareHeard::default(),
+        }
+    }
+
+    /// Whom to ask for all of its share: those that were not asked within this time.
+    pub(crate) fn shares_to_ask(&self, again_ms: u64) -> Vec<u64> {
+        let now_ms = self.now_ms();
+        let mut shares = self.shares();
+        let asked = shares.whom_to_ask(again_ms, now_ms);
+        let (items, bytes) = (shares.len(), shares.bytes());
+        drop(shares);
+        self.counts.set(BridgeCount::SharesItems, items as u64);
+        self.counts.set(BridgeCount::SharesBytes, bytes as u64);
+        asked
     }
 
     /// The connection to the broker is as it is now.
@@ -144,6 +184,9 @@ impl ClusterView {
         let (known, gone) = {
             let mut nodes = self.nodes();
             let gone = nodes.expire(now_ms);
+            if !gone.is_empty() {
+                self.shares().keep(|run| nodes.knows(run));
+            }
             (nodes.iter().count(), gone)
         };
         for node in &gone {

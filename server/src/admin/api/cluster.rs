@@ -3,11 +3,14 @@
 use crate::admin::api::AdminApi;
 use crate::admin::problem::AdminProblem;
 use crate::admin::state::AdminState;
+use crate::broker::share::elsewhere::Elsewhere;
 use crate::broker::view::{ClusterView, NodeCall, TooManyCalls};
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shardcast_engine::TopicName;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The nodes of a cluster.
@@ -64,6 +67,46 @@ impl AdminApi {
             node: view.name.to_string(),
             nodes: std::iter::once(own).chain(others).collect(),
         })
+    }
+
+    /// What this node is called. `None`: it is none of a cluster.
+    pub(crate) fn node_name(&self) -> Option<String> {
+        let view = self.cluster.as_ref();
+        view.map(|view| view.name.to_string())
+    }
+
+    /// Members of a topic at all nodes, and by node, with so many here.
+    pub(crate) fn at_all_nodes(
+        &self,
+        topic: &TopicName,
+        here: u32,
+    ) -> (u32, Option<BTreeMap<String, u32>>) {
+        let Some(view) = &self.cluster else {
+            return (here, None);
+        };
+        let Elsewhere { members, mut nodes } = view.elsewhere(topic);
+        if here > 0 {
+            *nodes.entry(view.name.to_string()).or_default() += here;
+        }
+        (here.saturating_add(members), Some(nodes))
+    }
+
+    /// Rooms with members at other nodes: [`ClusterView::rooms_elsewhere`].
+    pub(crate) fn rooms_elsewhere(
+        &self,
+        after: Option<&str>,
+        prefix: &str,
+        limit: usize,
+    ) -> Vec<(Arc<str>, u32)> {
+        let view = self.cluster.as_ref();
+        view.map(|view| view.rooms_elsewhere(after, prefix, limit))
+            .unwrap_or_default()
+    }
+
+    /// Whether there is a cluster of which something is not known here.
+    pub(crate) fn lacks_something(&self) -> bool {
+        let view = self.cluster.as_ref();
+        view.is_some_and(|view| view.lacks_something())
     }
 
     /// Has all other nodes do what was done here, if there are any.

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shardcast_engine::{FoundConnection, Query, TopicName};
 use shardcast_protocol::dialect::Dialect;
+use std::collections::BTreeMap;
 
 /// Which connections: those that fit all that is said.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -35,6 +36,9 @@ pub(crate) struct ConnectionsPage {
     /// Where the next page goes on; none: this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    /// In a cluster: the node whose connections are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
 }
 
 /// An open connection.
@@ -69,9 +73,12 @@ pub(crate) struct ConnectionDetail {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct UserDetail {
     user: String,
-    /// How many it has.
+    /// How many it has; in a cluster at all nodes.
     connections: u32,
-    /// The first 100 of them; the others: `/api/connections?user=`.
+    /// In a cluster: how many it has by node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<BTreeMap<String, u32>>,
+    /// The first 100 of those at the server that is asked; the others: `/api/connections?user=`.
     first: Vec<ConnectionItem>,
     /// For how long it is kept out yet.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,6 +143,7 @@ impl AdminApi {
         Ok(ConnectionsPage {
             connections,
             cursor: after.map(|after| ConnectionId(after).to_string()),
+            node: self.node_name(),
         })
     }
 
@@ -152,9 +160,12 @@ impl AdminApi {
             .page_of_connections(Some(topic.clone()), None, FIRST)
             .await?;
         let banned = self.bans.of_user(name);
+        let here = self.handle.topic_at_home(topic.clone()).await?.members;
+        let (connections, nodes) = self.at_all_nodes(&topic, here);
         Ok(UserDetail {
             user: name.to_owned(),
-            connections: self.handle.topic_at_home(topic).await?.members,
+            connections,
+            nodes,
             first: page.items.iter().map(ConnectionItem::of).collect(),
             banned_seconds: banned.map(|left| left.as_secs().max(1)),
         })

@@ -15,6 +15,7 @@ use shardcast_engine::{
 };
 use shardcast_protocol::dialect::{Problem, Since};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Which rooms.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,6 +37,9 @@ pub(crate) struct RoomsPage {
     /// Where the next page goes on; none: this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    /// True: this node does not know all of other nodes at the moment.
+    #[serde(skip_serializing_if = "is_false")]
+    partial: bool,
 }
 
 /// A room with members.
@@ -49,10 +53,16 @@ pub(crate) struct RoomItem {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RoomDetail {
     room: String,
-    /// Connections in it.
+    /// Connections in it; in a cluster at all nodes.
     members: u32,
-    /// The same by shard.
+    /// Those of the server that is asked, by shard.
     shards: BTreeMap<u16, u32>,
+    /// In a cluster: connections in it by node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<BTreeMap<String, u32>>,
+    /// True: this node does not know all of other nodes at the moment.
+    #[serde(skip_serializing_if = "is_false")]
+    partial: bool,
     /// Who is in it as its namespace counts: users, or connections that may be away. None: the
     /// room does not know its members one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,6 +102,9 @@ pub(crate) struct PresenceMembers {
     /// Where the next page goes on; none: this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    /// In a cluster: the node whose members are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
 }
 
 /// A member of a room.
@@ -169,6 +182,7 @@ impl AdminApi {
         let limit = limit_of(asked.limit)?;
         let prefix = asked.prefix.unwrap_or_default();
         let cursor = asked.cursor.as_deref().map(name_of_cursor).transpose()?;
+        let elsewhere = self.rooms_elsewhere(cursor.as_deref(), &prefix, limit + 1);
         let mut rooms = Vec::new();
         let after = match cursor {
             Some(name) => Some(name),
@@ -202,11 +216,17 @@ impl AdminApi {
                 }
             }
         }
+        let mut rooms = merged(rooms, elsewhere);
         more |= rooms.len() > limit;
         rooms.truncate(limit);
         let cursor = rooms.last().filter(|_| more);
         let cursor = cursor.map(|last| cursor_of_name(&last.room));
-        Ok(RoomsPage { rooms, cursor })
+        let partial = self.lacks_something();
+        Ok(RoomsPage {
+            rooms,
+            cursor,
+            partial,
+        })
     }
 
     pub(crate) async fn room(&self, room: &str) -> Result<RoomDetail, AdminProblem> {
@@ -215,7 +235,8 @@ impl AdminApi {
             let resolved = self.handle.shared.resolve(room).map_err(Problem::from)?;
             (resolved.presence().is_some(), resolved.history().is_some())
         };
-        let found = self.handle.topic_at_home(topic).await?;
+        let found = self.handle.topic_at_home(topic.clone()).await?;
+        let (members, nodes) = self.at_all_nodes(&topic, found.members);
         let mut shards = BTreeMap::new();
         for part in &found.parts {
             *shards.entry(part.shard).or_default() += part.members;
@@ -239,8 +260,10 @@ impl AdminApi {
         };
         Ok(RoomDetail {
             room: room.to_owned(),
-            members: found.members,
+            members,
             shards,
+            nodes,
+            partial: self.lacks_something(),
             present,
             history,
         })
@@ -275,6 +298,7 @@ impl AdminApi {
             total: page.total(),
             members: members.collect(),
             cursor: page.next().map(cursor_of_presence),
+            node: self.node_name(),
         })
     }
 
@@ -287,6 +311,7 @@ impl AdminApi {
         let after = connection_of_cursor(call.cursor.as_deref())?;
         let topic = self.room_topic(&call.room)?;
         let total = self.handle.topic_at_home(topic.clone()).await?.members;
+        let (total, nodes) = self.at_all_nodes(&topic, total);
         let of = Some(topic);
         let page = self.handle.page_of_connections(of, after, limit).await?;
         let cursor = page.items.last().filter(|_| page.more);
@@ -301,6 +326,7 @@ impl AdminApi {
             total,
             members: members.collect(),
             cursor,
+            node: nodes.and(self.node_name()),
         })
     }
 
@@ -347,6 +373,29 @@ impl AdminApi {
     ) -> Result<PlaceInHistory, AdminProblem> {
         Ok(place(self.handle.clear_history(&call.room).await?))
     }
+}
+
+/// Rooms of this node and of others as one list, in the order of their names.
+fn merged(here: Vec<RoomItem>, elsewhere: Vec<(Arc<str>, u32)>) -> Vec<RoomItem> {
+    if elsewhere.is_empty() {
+        return here;
+    }
+    let mut all: BTreeMap<String, u32> = BTreeMap::new();
+    let here = here.into_iter().map(|item| (item.room, item.members));
+    let elsewhere = elsewhere.into_iter();
+    let elsewhere = elsewhere.map(|(room, members)| (room.to_string(), members));
+    for (room, members) in here.chain(elsewhere) {
+        let sum = all.entry(room).or_default();
+        *sum = sum.saturating_add(members);
+    }
+    let all = all.into_iter();
+    all.map(|(room, members)| RoomItem { room, members })
+        .collect()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(partial: &bool) -> bool {
+    !partial
 }
 
 const HERE: &str = "here";

@@ -1,0 +1,362 @@
+//! The shares of all other nodes, as far as this one has heard them.
+//!
+//! Invariant: a share is whole, or it is known what is to be asked for: each word has the number
+//! behind the one before, so a word that was lost is missed with the next one. The sums are those
+//! of the shares, and all of it takes no more bytes than it may. No clock here: whoever calls says
+//! what time it is. Kept by the cluster's view.
+
+use crate::broker::share::own::{behind, until};
+use crate::broker::share::word::{ShareItem, ShareSays, ShareWord};
+use shardcast_engine::TopicName;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+/// What other nodes have.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    /// By the number of their run.
+    nodes: BTreeMap<u64, NodeShare>,
+    /// Over all of them.
+    sums: BTreeMap<TopicName, u64>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// What one of them has.
+#[derive(Debug, Default)]
+struct NodeShare {
+    items: BTreeMap<TopicName, u32>,
+    /// Of its last word.
+    number: u64,
+    known: ShareKnown,
+    /// It has items that found no room.
+    is_cut: bool,
+    /// When it was asked, or has answered with a page.
+    asked_ms: Option<u64>,
+}
+
+/// How far a share is known.
+#[derive(Debug, Default)]
+enum ShareKnown {
+    /// All of it. Who has said nothing has nothing, and begins with the number 0.
+    #[default]
+    Whole,
+    /// Something was missed.
+    Missed,
+    /// It is being told page by page, up to this by now.
+    UpTo(TopicName),
+}
+
+/// What became of a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ShareHeard {
+    /// Items that found no room.
+    pub(crate) refused: u64,
+    /// Words before it were missed.
+    pub(crate) is_behind_a_gap: bool,
+}
+
+impl Default for Shares {
+    fn default() -> Shares {
+        Shares::of_bytes(Shares::BYTES_MAX)
+    }
+}
+
+impl Shares {
+    /// What all shares may take.
+    pub(crate) const BYTES_MAX: usize = 256 << 20;
+    /// What an item takes without its name: its entries in two tables, with their slack.
+    const ITEM_BYTES: usize = 160;
+
+    pub(crate) fn of_bytes(bytes_max: usize) -> Shares {
+        Shares {
+            nodes: BTreeMap::new(),
+            sums: BTreeMap::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    /// A node has said something of its share.
+    pub(crate) fn hear(&mut self, run: u64, word: ShareWord, now_ms: u64) -> ShareHeard {
+        let node = self.nodes.entry(run).or_default();
+        let is_next = match word.says {
+            ShareSays::Changes(_) | ShareSays::Page { .. } => word.number == node.number + 1,
+            ShareSays::Alive => word.number == node.number,
+            ShareSays::Question(_) => return ShareHeard::default(),
+        };
+        node.number = word.number;
+        if !is_next {
+            node.known = ShareKnown::Missed;
+        }
+        let refused = match word.says {
+            ShareSays::Alive | ShareSays::Question(_) => 0,
+            ShareSays::Changes(items) => self.change(run, items),
+            ShareSays::Page { after, upto, items } => {
+                self.take_page(run, (after, upto), items, now_ms)
+            }
+        };
+        ShareHeard {
+            refused,
+            is_behind_a_gap: !is_next,
+        }
+    }
+
+    fn change(&mut self, run: u64, items: Vec<ShareItem>) -> u64 {
+        let taken = items.into_iter();
+        let taken = taken.map(|(topic, members)| self.set(run, topic, members));
+        taken.map(u64::from).sum()
+    }
+
+    fn take_page(
+        &mut self,
+        run: u64,
+        (after, upto): (Option<TopicName>, Option<TopicName>),
+        items: Vec<ShareItem>,
+        now_ms: u64,
+    ) -> u64 {
+        let Some(node) = self.nodes.get_mut(&run) else {
+            return 0;
+        };
+        let goes_on = match (&node.known, &after) {
+            // Another node has asked; but what found no room may find some now.
+            (ShareKnown::Whole, None) => node.is_cut,
+            (ShareKnown::Whole, Some(_)) | (ShareKnown::Missed, Some(_)) => false,
+            (ShareKnown::Missed | ShareKnown::UpTo(_), None) => true,
+            (ShareKnown::UpTo(known), Some(after)) => known == after,
+        };
+        let is_range = match (&after, &upto) {
+            (Some(after), Some(upto)) => after < upto,
+            _ => true,
+        };
+        if !goes_on || !is_range {
+            return 0;
+        }
+        if after.is_none() {
+            node.is_cut = false;
+        }
+        node.asked_ms = Some(now_ms);
+        let within = (behind(after.as_ref()), until(upto.as_ref()));
+        let is_told = |topic| items.binary_search_by(|(told, _)| told.cmp(topic)).is_ok();
+        let gone = node
+            .items
+            .range(within)
+            .filter(|(topic, _)| !is_told(topic));
+        let gone: Vec<TopicName> = gone.map(|(topic, _)| topic.clone()).collect();
+        node.known = upto.map_or(ShareKnown::Whole, ShareKnown::UpTo);
+        for topic in gone {
+            self.set(run, topic, 0);
+        }
+        self.change(run, items)
+    }
+
+    /// So many are in it at this node now. `true`: it finds no room.
+    fn set(&mut self, run: u64, topic: TopicName, members: u32) -> bool {
+        let Some(node) = self.nodes.get_mut(&run) else {
+            return false;
+        };
+        let bytes = item_bytes(&topic);
+        let before = match (members, node.items.get_mut(&topic)) {
+            (0, _) => match node.items.remove(&topic) {
+                Some(before) => {
+                    self.bytes -= bytes;
+                    before
+                }
+                None => return false,
+            },
+            (_, Some(count)) => std::mem::replace(count, members),
+            (_, None) if self.bytes + bytes > self.bytes_max => {
+                node.is_cut = true;
+                return true;
+            }
+            (_, None) => {
+                self.bytes += bytes;
+                node.items.insert(topic.clone(), members);
+                0
+            }
+        };
+        let sum = self.sums.entry(topic.clone()).or_default();
+        *sum = *sum + u64::from(members) - u64::from(before);
+        if *sum == 0 {
+            self.sums.remove(&topic);
+        }
+        false
+    }
+
+    /// Only these nodes are there: what the others had is gone.
+    pub(crate) fn keep(&mut self, is_there: impl Fn(u64) -> bool) {
+        let gone = self.nodes.keys().copied().filter(|run| !is_there(*run));
+        let gone: Vec<u64> = gone.collect();
+        for run in gone {
+            let items = self.nodes.get(&run).map(|node| node.items.keys().cloned());
+            let items: Vec<TopicName> = items.into_iter().flatten().collect();
+            for topic in items {
+                self.set(run, topic, 0);
+            }
+            self.nodes.remove(&run);
+        }
+    }
+
+    /// Whom to ask for all of its share: those that were not asked within this time.
+    pub(crate) fn whom_to_ask(&mut self, again_ms: u64, now_ms: u64) -> Vec<u64> {
+        let has_room = self.bytes < self.bytes_max / 8 * 7;
+        let nodes = self.nodes.iter_mut();
+        let due = nodes.filter(|(_, node)| {
+            let is_wanted = !matches!(node.known, ShareKnown::Whole) || node.is_cut && has_room;
+            let asked_ms = node.asked_ms;
+            is_wanted && asked_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= again_ms)
+        });
+        let ask = due.map(|(run, node)| {
+            node.asked_ms = Some(now_ms);
+            *run
+        });
+        ask.collect()
+    }
+
+    /// Whether all of a node's share is here.
+    pub(crate) fn is_whole(&self, run: u64) -> bool {
+        let node = self.nodes.get(&run);
+        node.is_some_and(|node| matches!(node.known, ShareKnown::Whole) && !node.is_cut)
+    }
+
+    /// How many are in it at all of them.
+    pub(crate) fn sum(&self, topic: &TopicName) -> u64 {
+        self.sums.get(topic).copied().unwrap_or(0)
+    }
+
+    /// How many are in it at one of them.
+    pub(crate) fn at(&self, run: u64, topic: &TopicName) -> u32 {
+        let node = self.nodes.get(&run);
+        let members = node.and_then(|node| node.items.get(topic));
+        members.copied().unwrap_or(0)
+    }
+
+    /// What there is from here on, in the order of names, rooms first.
+    pub(crate) fn from(&self, from: Bound<&TopicName>) -> impl Iterator<Item = (&TopicName, u64)> {
+        let found = self.sums.range((from, Bound::Unbounded));
+        found.map(|(topic, sum)| (topic, *sum))
+    }
+
+    /// Items of all of them.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.values().map(|node| node.items.len()).sum()
+    }
+
+    /// What all of it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn item_bytes(topic: &TopicName) -> usize {
+    let (TopicName::Room(name) | TopicName::User(name)) = topic;
+    Shares::ITEM_BYTES + name.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(name: &str) -> TopicName {
+        TopicName::Room(name.into())
+    }
+
+    fn items(of: &[(&str, u32)]) -> Vec<ShareItem> {
+        of.iter()
+            .map(|(name, count)| (room(name), *count))
+            .collect()
+    }
+
+    fn changes(number: u64, of: &[(&str, u32)]) -> ShareWord {
+        ShareWord {
+            number,
+            says: ShareSays::Changes(items(of)),
+        }
+    }
+
+    fn page(number: u64, range: (Option<&str>, Option<&str>), of: &[(&str, u32)]) -> ShareWord {
+        ShareWord {
+            number,
+            says: ShareSays::Page {
+                after: range.0.map(room),
+                upto: range.1.map(room),
+                items: items(of),
+            },
+        }
+    }
+
+    fn sums(shares: &Shares) -> Vec<(TopicName, u64)> {
+        let found = shares.from(Bound::Unbounded);
+        found.map(|(topic, sum)| (topic.clone(), sum)).collect()
+    }
+
+    fn expected(of: &[(&str, u64)]) -> Vec<(TopicName, u64)> {
+        of.iter().map(|(name, sum)| (room(name), *sum)).collect()
+    }
+
+    #[test]
+    fn sums_are_those_of_all_who_are_there() {
+        let mut shares = Shares::default();
+        shares.hear(1, changes(1, &[("a", 2), ("b", 1)]), 0);
+        shares.hear(2, changes(1, &[("a", 3)]), 0);
+        shares.hear(1, changes(2, &[("a", 1)]), 0);
+        assert_eq!(sums(&shares), expected(&[("a", 4), ("b", 1)]));
+        assert_eq!((shares.at(1, &room("a")), shares.at(2, &room("a"))), (1, 3));
+        assert!(shares.is_whole(1) && shares.is_whole(2) && !shares.is_whole(3));
+        shares.keep(|run| run == 2);
+        assert_eq!(sums(&shares), expected(&[("a", 3)]));
+        shares.keep(|_| false);
+        assert_eq!(
+            (shares.len(), shares.bytes(), sums(&shares)),
+            (0, 0, Vec::new())
+        );
+    }
+
+    #[test]
+    fn what_was_missed_is_asked_for_and_comes_in_pages() {
+        let mut shares = Shares::default();
+        shares.hear(1, changes(1, &[("a", 1), ("x", 1)]), 0);
+        let heard = shares.hear(1, changes(3, &[("c", 1)]), 10);
+        assert!(heard.is_behind_a_gap && !shares.is_whole(1));
+        assert_eq!(shares.whom_to_ask(100, 10), [1]);
+        assert!(shares.whom_to_ask(100, 109).is_empty());
+        assert_eq!(shares.whom_to_ask(100, 110), [1], "the question was lost");
+        // A page of an answer whose beginning was missed says nothing.
+        shares.hear(1, page(4, (Some("a"), None), &[]), 111);
+        assert!(!shares.is_whole(1));
+        shares.hear(1, page(5, (None, Some("b")), &[("b", 2)]), 112);
+        shares.hear(1, page(6, (Some("b"), None), &[("c", 1)]), 113);
+        assert!(shares.is_whole(1) && shares.whom_to_ask(100, 900).is_empty());
+        assert_eq!(sums(&shares), expected(&[("b", 2), ("c", 1)]));
+        // Who knows all need not hear what others have asked for.
+        shares.hear(1, page(7, (None, None), &[]), 114);
+        assert_eq!(sums(&shares), expected(&[("b", 2), ("c", 1)]));
+        // That a node is there says what was missed, too.
+        let alive = |number| ShareWord {
+            number,
+            says: ShareSays::Alive,
+        };
+        assert!(!shares.hear(1, alive(7), 115).is_behind_a_gap);
+        assert!(shares.hear(1, alive(8), 116).is_behind_a_gap);
+        // A range that is none is not taken.
+        shares.hear(1, page(9, (Some("z"), Some("a")), &[]), 117);
+        assert!(!shares.is_whole(1));
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted_and_asked_for_when_there_is_some() {
+        let few = 2 * item_bytes(&room("a"));
+        let mut shares = Shares::of_bytes(few);
+        let heard = shares.hear(1, changes(1, &[("a", 1), ("b", 1), ("c", 1)]), 0);
+        assert_eq!((heard.refused, shares.is_whole(1)), (1, false));
+        assert_eq!(shares.bytes(), few);
+        assert!(shares.whom_to_ask(1, 5).is_empty(), "there is no room");
+        // Who is known changes all the same.
+        assert_eq!(shares.hear(1, changes(2, &[("a", 7)]), 6).refused, 0);
+        shares.hear(1, changes(3, &[("a", 0)]), 7);
+        assert_eq!(shares.whom_to_ask(1, 8), [1]);
+        shares.hear(1, page(4, (None, None), &[("b", 1), ("c", 1)]), 9);
+        assert!(shares.is_whole(1));
+        assert_eq!(sums(&shares), expected(&[("b", 1), ("c", 1)]));
+    }
+}

@@ -241,7 +241,8 @@ pub trait Application: Sized + 'static {
 
     /// Bytes that the application keeps on this shard for connections and topics, sessions that
     /// wait for their clients among them: they count in the process's budget
-    /// ([`crate::Config::memory_bytes_max`]). Asked once a tick.
+    /// ([`crate::Config::memory_bytes_max`]). Asked once a tick, and not confined: a panic ends the
+    /// shard.
     fn held_bytes(&self) -> u64 {
         0
     }

@@ -232,6 +232,18 @@ impl Connections {
         self.counters.connections.sub(1);
     }
 
+    /// The shard ends with connections that are left: what they count for in the process, they
+    /// count for no more.
+    pub(crate) fn give_back(&mut self) {
+        let process = &self.admissions.process;
+        for ticket in self.slots.in_phase(Phase::Open) {
+            process.encodings.remove(self.slots.encoding(ticket.slot));
+        }
+        process.memory.report(self.held_bytes, 0);
+        self.held_bytes = 0;
+        self.admissions.give_back();
+    }
+
     /// Gives a page of slots back if none of them is in use; false if one is.
     pub(crate) fn release_page(&mut self, page: usize) -> bool {
         let released = self.slots.release_page(page);

@@ -1,5 +1,6 @@
 //! What a shard counts. Written by the shard and its driver, read by anybody.
 
+use crate::activity::Activity;
 use crate::driver::counters::DriverCounters;
 use crate::endings::EndingCounters;
 use crate::reading::counters;
@@ -10,7 +11,9 @@ counters! {
         /// What its driver counts.
         driver: DriverCounters,
         /// Closes by code, refusals by status.
-        endings: EndingCounters
+        endings: EndingCounters,
+        /// What it is doing.
+        activity: Activity
     };
     /// Open sockets, upgrading ones included.
     gauge connections;
@@ -211,6 +214,11 @@ counters! {
     /// Times a connection was not read on: a lane was full, or its answers had filled its share of
     /// the tick.
     count parked;
+    /// Times that the shard panicked and began anew.
+    count restarts;
+    /// For how long the shard has been in one tick, in milliseconds, where that is longer than it
+    /// may be.
+    gauge stuck_ms;
     /// 1 when draining and no connection is left.
     gauge drained;
 }

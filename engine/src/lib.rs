@@ -109,6 +109,7 @@
 //! }
 //! ```
 
+mod activity;
 pub mod allocator;
 mod application;
 mod config;
@@ -133,6 +134,7 @@ pub mod shard;
 mod topic;
 mod types;
 
+pub use activity::{Activity, TickPhase};
 pub use application::{Accepted, Admission, Application, Messages, Page, Refusal};
 pub use config::{Config, Pinning};
 pub use confine::{Panicked, confine, discard};
@@ -167,6 +169,7 @@ pub use run::memory::Memory;
 pub use run::running::Running;
 pub use run::start::{start, start_on};
 pub use run::start_error::StartError;
+pub use run::watch::{StuckShard, Watch};
 pub use topic::data::{Data, DataEncoding};
 pub use topic::joining::JoinOptions;
 pub use topic::key::{Topic, TopicName, USER_BYTES_MAX};

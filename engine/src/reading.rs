@@ -53,6 +53,12 @@ macro_rules! counters {
                 });)*
                 $($(self.$inner.each(&mut visit);)*)?
             }
+
+            /// Nothing is, of what goes up and down.
+            #[allow(dead_code, reason = "not all sets belong to something that begins anew")]
+            pub(crate) fn clear_gauges(&self) {
+                $($crate::reading::cleared!($kind, self.$name);)*
+            }
         }
     };
 }
@@ -89,10 +95,18 @@ macro_rules! measured {
     };
 }
 
+/// A gauge begins at 0 again.
+macro_rules! cleared {
+    (gauge, $field:expr) => {
+        $field.set(0)
+    };
+    ($kind:ident, $field:expr) => {};
+}
+
 macro_rules! first {
     ($first:expr $(, $rest:expr)*) => {
         $first
     };
 }
 
-pub(crate) use {counters, first, measure, measured};
+pub(crate) use {cleared, counters, first, measure, measured};

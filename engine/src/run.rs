@@ -10,3 +10,5 @@ pub(crate) mod open_files;
 pub(crate) mod running;
 pub(crate) mod start;
 pub(crate) mod start_error;
+pub(crate) mod supervision;
+pub(crate) mod watch;

@@ -10,6 +10,7 @@ mod crowd;
 mod deadlines;
 mod deferred;
 mod deliver;
+mod drained;
 mod draining;
 mod first_message;
 mod frames;
@@ -19,6 +20,8 @@ mod intake;
 #[cfg(any(test, feature = "sim"))]
 mod invariants;
 mod large;
+pub(crate) mod last_words;
+mod losing;
 mod mail;
 mod pace;
 mod pausing;
@@ -35,6 +38,7 @@ mod wakes;
 pub use crate::connection::admission::ProcessCounts;
 pub use crate::connection::token::TokenKey;
 
+use crate::activity::TickPhase;
 use crate::application::Application;
 use crate::config::Config;
 use crate::connection::paged::Paged;
@@ -44,7 +48,8 @@ use crate::connection::token::Streams;
 use crate::core::Core;
 use crate::counters::ShardCounters;
 use crate::driver::Wait;
-use crate::driver::boundary::{Completion, Driver, Millis, ShortSend, StopAccept};
+use crate::driver::boundary::{Completion, Driver, Millis, ShortSend};
+use crate::driver::listen::ListenSocket;
 use crate::egress::tls::sessions::Encrypted;
 use crate::events::{self, Event, EventKind, Events};
 use crate::message::lane::Mailbox;
@@ -54,13 +59,10 @@ use crate::shard::draining::Draining;
 use crate::shard::idleness::Idleness;
 use crate::shard::pace::Pace;
 use crate::topic::log::journal::RestoredLog;
-use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
-use shardcast_protocol::close::CloseCode;
 use std::collections::VecDeque;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -89,6 +91,8 @@ pub struct Shard<A: Application, D: Driver> {
     drain: Option<Draining>,
     idleness: Idleness,
     pace: Pace,
+    /// The sockets that it accepts from, for whoever takes its place.
+    spare_listeners: Vec<ListenSocket>,
 }
 
 /// What a shard is made of, besides its driver and its application.
@@ -145,6 +149,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             drain: None,
             idleness: Idleness::default(),
             pace: Pace::FULL,
+            spare_listeners: Vec::new(),
         }
     }
 
@@ -161,54 +166,46 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// one turn that may wait.
     pub fn tick(&mut self) {
         self.core.mail.awake();
+        self.core.counters.activity.begin_tick();
         self.core.egress.tls.begin_tick();
         self.rest();
+        self.enter(TickPhase::Reading);
         self.begin_turns();
         self.take_in();
+        self.enter(TickPhase::ShakingHands);
         self.shake_hands();
+        self.enter(TickPhase::Commands);
         self.run_commands();
+        self.enter(TickPhase::Unparking);
         self.core.mail.unspill();
         self.unpark();
         let core = &mut self.core;
         let slots = &core.connections.slots;
         core.topics.ask_for_ranges(slots, &mut core.mail);
+        self.enter(TickPhase::Ordering);
         self.take_requests();
+        self.enter(TickPhase::Delivering);
         self.take_deliveries();
+        self.enter(TickPhase::FanningOut);
         self.fan_out();
+        self.enter(TickPhase::Deadlines);
         self.meet_deadlines();
         self.wake_some();
         self.core.topics.look_at_kept(self.core.connections.now);
         self.send_again();
+        self.enter(TickPhase::Ending);
         self.drain_some();
         self.report_ended();
+        self.enter(TickPhase::Weighing);
         self.gauge();
         self.core.weigh(self.application.held_bytes());
         self.turn_and_wait();
     }
 
-    /// Stops accepting; every connection is told, closed with 1001, and given the close deadline.
-    /// Who is accepted and not open yet is answered first, within a second of its accept.
-    pub fn start_drain(&mut self, listeners: StopAccept) {
-        self.start_paced_drain(listeners, NonZeroU32::MAX);
-    }
-
-    /// The same, closing so many each second.
-    pub fn start_paced_drain(&mut self, listeners: StopAccept, pace: NonZeroU32) {
-        if self.drain.is_none() {
-            self.driver.stop_accepting(listeners);
-            let open = self.core.connections.slots.in_phase(Phase::Open);
-            self.drain = Some(Draining::new(open, pace, self.core.connections.now));
-            self.hurry_requests();
-            let waiting = self.core.connections.slots.in_phase(Phase::Authenticating);
-            for ticket in waiting.collect::<Vec<_>>() {
-                self.core.refuse(ticket, 503, "the server stops");
-            }
-        }
-    }
-
-    /// Draining, and no connection is left.
-    pub fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.core.connections.slots.live() == 0 && !self.driver.may_accept()
+    /// A part of the tick begins.
+    #[inline]
+    fn enter(&self, phase: TickPhase) {
+        self.core.counters.activity.enter(phase);
     }
 
     /// Subscribes to events of this shard alone, from now on.
@@ -296,6 +293,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     const SLEEP_MS_MAX: u64 = 60_000;
 
     fn turn(&mut self, wait: Wait) -> Incomplete {
+        let activity = &self.core.counters.activity;
+        let phase = activity.phase();
+        activity.enter(match wait {
+            Wait::No => TickPhase::Turning,
+            Wait::Until(_) => TickPhase::Waiting,
+        });
         self.core.encrypt_transmits();
         self.core.mail.rings(|shard| self.driver.wake(shard));
         self.core
@@ -320,6 +323,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if !self.lent.is_empty() {
             self.take_back();
         }
+        self.enter(phase);
         self.report_ended();
         incomplete
     }
@@ -431,26 +435,6 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 | Phase::Open
                 | Phase::Closing
                 | Phase::Retiring => {}
-            }
-        }
-    }
-
-    /// Closes a bounded number of connections, so that a drain does not starve the deliveries
-    /// before it.
-    fn drain_some(&mut self) {
-        /// Connections told per tick.
-        const CLOSES_PER_TICK: usize = 256;
-        for _ in 0..CLOSES_PER_TICK {
-            let now = self.core.connections.now;
-            let Some(ticket) = self.drain.as_mut().and_then(|drain| drain.next(now)) else {
-                return;
-            };
-            if self.core.connections.slots.phase(ticket) == Phase::Open {
-                self.call(ticket, None, |application, context, session| {
-                    application.draining(context, session)
-                });
-                let code = CloseCode::GOING_AWAY;
-                (self.core).close(ticket, code, "draining", CloseReason::Draining);
             }
         }
     }

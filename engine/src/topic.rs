@@ -19,6 +19,7 @@ pub(crate) mod keep;
 pub(crate) mod key;
 pub(crate) mod leaving;
 pub(crate) mod log;
+pub(crate) mod losing;
 pub(crate) mod member_list;
 pub(crate) mod order;
 pub(crate) mod outlet;

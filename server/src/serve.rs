@@ -26,8 +26,11 @@ use crate::passed::Passed;
 use crate::reload::{Certificates, ReadAgain, Reload};
 use crate::remedy::{file_remedy, remedy};
 use crate::tls::Prepared;
-use shardcast_engine::{Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls};
+use shardcast_engine::{
+    Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls, Watch,
+};
 use shardcast_protocol::dialect::Dialect;
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -150,7 +153,12 @@ impl<'s> Serving<'s> {
         if let Err(error) = self.print_ready() {
             tracing::warn!(%error, "nobody reads the ready line");
         }
-        let stop = self.control.wait(|| self.server.engine().is_alive());
+        let watch = RefCell::new(Watch::new(engine));
+        let stop = self.control.wait(|| {
+            // It logs who is stuck, and counts for how long.
+            drop(watch.borrow_mut().look());
+            self.server.engine().is_alive()
+        });
         if let Some(stop) = stop {
             self.be_lame_duck(stop);
         }

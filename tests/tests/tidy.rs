@@ -85,6 +85,26 @@ const EXCEPTIONS: &[(Rule, &str, &str)] = &[
         "the drain's deadline, on the caller's thread",
     ),
     (
+        Rule::Clock,
+        "engine/src/run/supervision.rs",
+        "how often shards were restarted, and how long one waits for the others: between two lives",
+    ),
+    (
+        Rule::Lock,
+        "engine/src/run/supervision.rs",
+        "the restarts of all shards: locked where one has panicked",
+    ),
+    (
+        Rule::Clock,
+        "engine/src/run/watch.rs",
+        "for how long a shard is stuck, on the watcher's thread",
+    ),
+    (
+        Rule::Lock,
+        "engine/src/run/handle.rs",
+        "a shard's waker, which a restart replaces: other threads look at it, for a shard that sleeps",
+    ),
+    (
         Rule::Platform,
         "engine/src/driver/contract/",
         "runs the tests of the contract on every driver",

@@ -91,6 +91,12 @@ impl ProcessCounts {
         admitted
     }
 
+    /// Connections that count.
+    #[cfg(test)]
+    pub(crate) fn admitted(&self) -> usize {
+        self.admitted.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn leave(&self) {
         self.admitted.fetch_sub(1, Ordering::Relaxed);
     }

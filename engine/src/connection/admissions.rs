@@ -49,6 +49,13 @@ impl Admissions {
         }
     }
 
+    /// The shard ends: none of its connections counts any more.
+    pub(crate) fn give_back(&mut self) {
+        for _ in 0..std::mem::take(&mut self.admitted) {
+            self.process.leave();
+        }
+    }
+
     /// Whether one more connection may wait for a deferred admission.
     pub(crate) fn may_defer(&self) -> bool {
         self.deferred < self.deferred_max

@@ -312,6 +312,34 @@ impl Slots {
         true
     }
 
+    /// By page: the highest generation that a slot has had.
+    pub(crate) fn highest_generations(&self) -> Vec<u32> {
+        let pages = self.hot.pages().max(self.generations.len());
+        let highest = |page: usize| {
+            let before = self.generations.get(page).copied().unwrap_or_default();
+            let slots = match page < self.hot.pages() {
+                true => self.hot.page(page),
+                false => &[],
+            };
+            let now = slots.iter().map(|slot| slot.generation).max();
+            now.unwrap_or_default().max(before)
+        };
+        (0..pages).map(highest).collect()
+    }
+
+    /// No generation up to these is given out. While there is no page.
+    pub(crate) fn begin_above(&mut self, generations: Vec<u32>) {
+        debug_assert_eq!(self.live, 0, "a slab without connections");
+        self.generations = generations;
+    }
+
+    /// Tickets of all connections.
+    pub(crate) fn live_tickets(&self) -> Vec<Ticket> {
+        let slots = self.hot.iter().map(|(slot, _)| self.ticket(slot));
+        let used = slots.filter(|ticket| self.phase(*ticket) != Phase::Free);
+        used.collect()
+    }
+
     /// The connection of a ticket; `None` when stale.
     pub(crate) fn get(&mut self, ticket: Ticket) -> Option<&mut Connection> {
         self.hot.get_mut(ticket.slot).filter(|connection| {

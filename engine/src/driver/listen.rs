@@ -150,6 +150,17 @@ enum Owner {
 }
 
 impl ListenSocket {
+    /// Another handle to the same socket.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub(crate) fn duplicate(&self) -> io::Result<ListenSocket> {
+        Ok(ListenSocket {
+            socket: self.socket.try_clone()?,
+            owner: self.owner,
+        })
+    }
+
     /// The engine gives the socket up. Returns whether it still accepts, through others or for
     /// accepts that are under way: those must be cancelled.
     pub fn stop(&self, how: StopAccept) -> StillAccepts {

@@ -67,6 +67,19 @@ impl World {
     }
 }
 
+impl World {
+    /// A shard has panicked in its tick.
+    pub fn forget_leases(&mut self, shard: usize) {
+        self.at(shard).0.forget_leases();
+    }
+
+    /// A shard's driver is gone, and there may be another one.
+    pub fn end_driver(&mut self, shard: usize) {
+        let (port, network) = self.at(shard);
+        port.end(network);
+    }
+}
+
 impl SimDriver {
     fn new(world: Rc<RefCell<World>>, shard: usize) -> SimDriver {
         SimDriver { world, shard }

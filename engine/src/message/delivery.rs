@@ -63,6 +63,9 @@ pub(crate) enum Delivery {
         who: Ticket,
         outcome: PostOutcome,
     },
+    /// What the sender delivers from here on, it delivers as what it became when it began anew, or
+    /// to what the receiver became.
+    Settled,
 }
 
 impl Delivery {
@@ -90,7 +93,7 @@ impl Delivery {
             Delivery::Message(parcel) => {
                 Some((parcel.topic.as_ref().map(TopicKey::topic), parcel.encoding))
             }
-            Delivery::Unencodable { .. } | Delivery::Posted { .. } => None,
+            Delivery::Unencodable { .. } | Delivery::Posted { .. } | Delivery::Settled => None,
         }
     }
 
@@ -108,7 +111,8 @@ impl Delivery {
             | Delivery::Refused { .. }
             | Delivery::Unencodable { .. }
             | Delivery::List { .. }
-            | Delivery::Posted { .. } => 0,
+            | Delivery::Posted { .. }
+            | Delivery::Settled => 0,
         }
     }
 }

@@ -6,6 +6,10 @@
 //! connection that caused it is not read until the spill is gone. What the application asks for
 //! meanwhile is refused beyond [`REQUESTS_WAITING_MAX`].
 
+mod reunion;
+
+pub(crate) use reunion::Reunion;
+
 use crate::message::command::Command;
 use crate::message::delivery::Delivery;
 use crate::message::doorbell::Doorbell;

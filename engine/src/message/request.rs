@@ -100,6 +100,15 @@ pub(crate) enum ShardRequest {
         code: CloseCode,
         reason: Box<str>,
     },
+    /// The sender has begun anew: what it said before, and what it was told and has not answered,
+    /// is lost. Answered with [`ShardRequest::Settled`] and [`Delivery::Settled`].
+    ///
+    /// [`Delivery::Settled`]: crate::message::delivery::Delivery::Settled
+    Restarted {
+        shard: u16,
+    },
+    /// What the sender asks from here on, it asks of the shard that has begun anew.
+    Settled,
 }
 
 /// Deliveries that handling one request may post to one shard: one for each encoding.

@@ -23,8 +23,9 @@ pub(crate) struct QueryKey {
 }
 
 impl QueryKey {
-    fn index(self) -> u32 {
-        self.number.get() - 1
+    /// Its place, where numbers begin behind this one. A key of another time has none.
+    fn index(self, numbers_from: u32) -> u32 {
+        self.number.get().wrapping_sub(numbers_from).wrapping_sub(1)
     }
 }
 
@@ -84,6 +85,9 @@ pub(crate) struct Queries {
     outside: usize,
     /// Of the pending, receipts that connections asked for.
     receipts: usize,
+    /// Keys are numbered from here on: a multiple of [`Queries::NUMBERS_EACH`], another one each
+    /// time that pending answers are given up, so that their late parts meet no other.
+    numbers_from: u32,
 }
 
 #[derive(Debug)]
@@ -100,6 +104,21 @@ impl Queries {
     /// Receipts under way per shard, for connections. A receipt comes back with the next tick of
     /// the topic's home, so a client may have many.
     pub(crate) const RECEIPTS_MAX: usize = 16_384;
+
+    /// Numbers of keys between two times that pending answers are given up.
+    const NUMBERS_EACH: u32 = 1 << 16;
+
+    /// Gives up what is pending: those who wait for it. Parts that are under way mean nothing from
+    /// here on.
+    pub(crate) fn give_up(&mut self) -> Vec<Requester> {
+        let pending = std::mem::take(&mut self.pending);
+        *self = Queries {
+            numbers_from: self.numbers_from.wrapping_add(Self::NUMBERS_EACH),
+            ..Queries::default()
+        };
+        let pending = pending.into_iter().flatten();
+        pending.map(|pending| pending.requester).collect()
+    }
 
     /// Keeps nothing while nothing is pending.
     pub(crate) fn release_memory(&mut self) {
@@ -159,13 +178,15 @@ impl Queries {
         QueryKey {
             shard,
             wants,
-            number: NonZeroU32::MIN.saturating_add(index),
+            number: NonZeroU32::new(self.numbers_from + index + 1).unwrap_or(NonZeroU32::MIN),
         }
     }
 
     /// Adds one part; the complete answer after the last one.
     pub(crate) fn add(&mut self, outcome: Outcome) -> Option<(Requester, Answer)> {
-        let slot = &mut self.pending[outcome.key.index() as usize];
+        let index = outcome.key.index(self.numbers_from);
+        // What was asked for is given up where the key is of an earlier time.
+        let slot = self.pending.get_mut(index as usize)?;
         let pending = slot.as_mut().expect("one outcome for each parcel");
         pending.sum.add(outcome.part);
         pending.outcomes += 1;
@@ -173,7 +194,7 @@ impl Queries {
             return None;
         }
         let done = slot.take()?;
-        self.free.push(outcome.key.index());
+        self.free.push(index);
         let is_receipt = done.wants == Wants::Receipt && !done.requester.is_outside();
         self.outside -= usize::from(done.requester.is_outside());
         self.receipts -= usize::from(is_receipt);
@@ -196,6 +217,9 @@ impl Queries {
         self.pending.len() == self.free.len() && self.outside == 0 && self.receipts == 0
     }
 }
+
+const _: () =
+    assert!(2 * Queries::PENDING_MAX + Queries::RECEIPTS_MAX < Queries::NUMBERS_EACH as usize);
 
 /// There is no such log, and there can be none.
 fn no_history() -> History {

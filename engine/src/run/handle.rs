@@ -21,7 +21,7 @@ use crate::types::answer::{Notice, Reply};
 use crate::types::history::HistoryQuery;
 use crate::types::presence::PresenceQuery;
 use crate::types::ticket::{Address, Ticket};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The way into a running engine from any thread. Nothing blocks.
 #[derive(Clone, Debug)]
@@ -280,7 +280,7 @@ impl Handle {
     pub fn to(mailboxes: &[Mailbox]) -> Handle {
         let senders = mailboxes
             .iter()
-            .map(|mailbox| Arc::new(ShardSender::new(mailbox.remote(), None)));
+            .map(|mailbox| Arc::new(ShardSender::new(mailbox.remote(), Arc::default())));
         Handle {
             shards: senders.collect(),
             shortage: Shortage::none(),
@@ -314,12 +314,29 @@ fn publication(to: Target<'_>, publish: Publish, reply: Option<Reply>) -> Comman
 #[derive(Debug)]
 pub(crate) struct ShardSender {
     remote: Remote,
-    waker: Option<Box<dyn Waker>>,
+    waker: Arc<ShardWaker>,
+}
+
+/// What ends a shard's wait: another one once the shard has begun anew.
+#[derive(Debug, Default)]
+pub(crate) struct ShardWaker(RwLock<Option<Box<dyn Waker>>>);
+
+impl ShardWaker {
+    pub(crate) fn set(&self, waker: Box<dyn Waker>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(waker);
+    }
+
+    pub(crate) fn wake(&self) {
+        let waker = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waker) = &*waker {
+            waker.wake();
+        }
+    }
 }
 
 impl ShardSender {
     /// A shard without a waker is not woken.
-    pub(crate) fn new(remote: Remote, waker: Option<Box<dyn Waker>>) -> ShardSender {
+    pub(crate) fn new(remote: Remote, waker: Arc<ShardWaker>) -> ShardSender {
         ShardSender { remote, waker }
     }
 
@@ -335,8 +352,6 @@ impl ShardSender {
     }
 
     pub(crate) fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake();
-        }
+        self.waker.wake();
     }
 }

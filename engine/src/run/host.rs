@@ -13,6 +13,9 @@ use std::os::unix::net::UnixStream;
 /// Descriptors of a process besides its shards': runtimes, the admin port, certificates while they
 /// are read.
 const OTHER_FILES: usize = 24;
+/// Descriptors of a shard for each listener: its socket, and a copy for whoever takes the shard's
+/// place.
+const LISTENER_FILES: usize = 2;
 /// Descriptors of a shard besides its listeners: its ring, its bell and a handle to that, and what
 /// the trial at start holds.
 const SHARD_FILES: usize = 10;
@@ -27,7 +30,7 @@ pub fn afford(config: &Config, threads: usize) -> Result<(), StartError> {
     config.check()?;
     open_files::raise();
     let (shards, listeners) = (config.shards, config.listeners.len());
-    try_files(OTHER_FILES + shards * (SHARD_FILES + listeners))?;
+    try_files(OTHER_FILES + shards * (SHARD_FILES + LISTENER_FILES * listeners))?;
     try_threads(shards + threads).map_err(|source| StartError::Threads { source })
 }
 

@@ -8,15 +8,16 @@ use crate::connection::token::TokenKey;
 use crate::counters::ShardCounters;
 use crate::driver::choice::DriverChoice;
 use crate::driver::listen::{ListenSocket, Listening};
-use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits, Waker};
+use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits};
 use crate::driver::{NativePlatform, PortablePlatform};
 use crate::message::lane;
 use crate::message::lane::{LaneCapacity, Mailbox};
 use crate::message::queue::Remote;
-use crate::run::handle::ShardSender;
+use crate::run::handle::{ShardSender, ShardWaker};
 use crate::run::memory::Memory;
 use crate::run::running::{Running, Thread};
 use crate::run::start_error::StartError;
+use crate::run::supervision::{Restarts, come_together, tick_until_stopped};
 use crate::run::{host, open_files};
 use crate::shard;
 use crate::shard::Shard;
@@ -24,7 +25,7 @@ use crate::topic::log::journal::{Journal, RestoredLog};
 use crossbeam_channel::{Receiver, Sender};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// Starts one thread per shard, each with the application that `make` builds for it (on that
 /// thread, given the shard's index). Returns when every shard listens. Raises the process's soft
@@ -122,7 +123,7 @@ fn run_on<A: Application, P: Platform>(
         running.threads.push(thread);
     }
     drop(ready);
-    open_senders(&mut running, remotes, &readiness)?;
+    open_senders(&mut running, remotes, &plan.wakers, &readiness)?;
     running.connections_max = running.connections_max.min(plan.config.connections_max);
     for thread in &running.threads {
         // Fails only if the thread is gone, and then joining it tells.
@@ -175,9 +176,9 @@ fn warn_of_low_limits(config: &Config, limits: &PlatformLimits) {
 fn open_senders(
     running: &mut Running,
     remotes: Vec<Remote>,
+    wakers: &[Arc<ShardWaker>],
     readiness: &Receiver<Result<Ready, StartError>>,
 ) -> Result<(), StartError> {
-    let mut wakers: Vec<Option<Box<dyn Waker>>> = remotes.iter().map(|_| None).collect();
     for _ in 0..remotes.len() {
         let ready = readiness.recv().map_err(|_| StartError::Io {
             what: "starting a shard".into(),
@@ -186,10 +187,9 @@ fn open_senders(
         running.rings_max += ready.limits.rings;
         running.connections_max += ready.limits.connections_max;
         running.capabilities = ready.capabilities;
-        wakers[ready.shard as usize] = Some(ready.waker);
     }
     let senders = remotes.into_iter().zip(wakers);
-    let senders = senders.map(|(remote, waker)| Arc::new(ShardSender::new(remote, waker)));
+    let senders = senders.map(|(remote, waker)| Arc::new(ShardSender::new(remote, waker.clone())));
     running.shards = senders.collect();
     Ok(())
 }
@@ -207,6 +207,17 @@ fn token_key(config: &Config) -> Result<Option<TokenKey>, StartError> {
     Ok(Some(key))
 }
 
+/// For whoever accepts from the sockets after this shard, should it fail. None where a descriptor
+/// is lacking: that shard would accept nobody.
+fn duplicates(listeners: &[ListenSocket]) -> Vec<ListenSocket> {
+    let duplicates = listeners.iter().map(ListenSocket::duplicate);
+    let duplicates = duplicates.collect::<std::io::Result<Vec<_>>>();
+    duplicates.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no copy of the listening sockets: a shard that fails is lost");
+        Vec::new()
+    })
+}
+
 /// What all shards start from.
 struct Plan<P, F> {
     platform: P,
@@ -216,12 +227,13 @@ struct Plan<P, F> {
     token_key: Option<TokenKey>,
     counters: Arc<[Arc<ShardCounters>]>,
     stop: Arc<AtomicBool>,
+    /// Each shard's, set before it is ready.
+    wakers: Arc<[Arc<ShardWaker>]>,
+    restarts: Restarts,
 }
 
 /// A shard's thread has everything it needs, or says what it lacks.
 struct Ready {
-    shard: u16,
-    waker: Box<dyn Waker>,
     limits: PlatformLimits,
     capabilities: String,
 }
@@ -245,6 +257,8 @@ impl<P: Platform, F> Plan<P, F> {
             ),
             counters: counters.collect(),
             stop: Arc::default(),
+            wakers: (0..config.shards).map(|_| Arc::default()).collect(),
+            restarts: Restarts::default(),
             config,
             make,
         }
@@ -284,6 +298,7 @@ impl<P: Platform, F> Plan<P, F> {
     {
         let index = mailbox.shard();
         self.pin(index);
+        let spare = duplicates(&listeners);
         let driver = match self.driver(index, listeners) {
             Ok((driver, made)) => {
                 let _ = ready.send(Ok(made));
@@ -299,6 +314,22 @@ impl<P: Platform, F> Plan<P, F> {
         if go.recv().is_err() {
             return;
         }
+        let mut shard = self.shard(mailbox, driver);
+        shard.keep_listeners(spare);
+        shard.restore(restored);
+        while tick_until_stopped(&mut shard, &self.stop).is_err() {
+            match self.restart(index, shard) {
+                Some(successor) => shard = successor,
+                None => return,
+            }
+        }
+    }
+
+    fn shard<A: Application>(&self, mailbox: Mailbox, driver: P::Driver) -> Shard<A, P::Driver>
+    where
+        F: Fn(u16) -> A,
+    {
+        let index = mailbox.shard();
         let setup = shard::Setup {
             config: &self.config,
             mailbox,
@@ -306,11 +337,66 @@ impl<P: Platform, F> Plan<P, F> {
             token_key: self.token_key.clone(),
             counters: self.counters[index as usize].clone(),
         };
-        let mut shard = Shard::new(setup, (self.make)(index), driver);
-        shard.restore(restored);
-        while !self.stop.load(Ordering::Relaxed) {
-            shard.tick();
+        Shard::new(setup, (self.make)(index), driver)
+    }
+
+    /// A shard has panicked: another one that takes its place. `None`: the thread ends, and the
+    /// process is to.
+    fn restart<A: Application>(
+        &self,
+        index: u16,
+        failed: Shard<A, P::Driver>,
+    ) -> Option<Shard<A, P::Driver>>
+    where
+        F: Fn(u16) -> A,
+    {
+        let counters = &self.counters[usize::from(index)];
+        let doing = counters.activity.phase();
+        let connections = counters.connections.get();
+        tracing::error!(
+            shard = index,
+            %doing,
+            slot = counters.activity.slot(),
+            connections,
+            "a shard panicked; its clients are told to return, and it begins anew"
+        );
+        if !self.restarts.may_restart() {
+            tracing::error!(
+                shard = index,
+                "shards panic again and again; the process must end"
+            );
+            return None;
         }
+        let Ok(legacy) = failed.end() else {
+            tracing::error!(
+                shard = index,
+                "its sockets cannot be given up; the process must end"
+            );
+            return None;
+        };
+        // What a store has is read at the start alone; a log that began anew would replace it.
+        if self.config.journal.is_some() {
+            tracing::error!(
+                shard = index,
+                "logs are stored; the process must end to read them"
+            );
+            return None;
+        }
+        let successor = come_together(legacy, &self.wakers, &self.stop)?;
+        let spare = duplicates(&successor.listeners);
+        let driver = match self.driver(index, successor.listeners) {
+            Ok((driver, _)) => driver,
+            Err(error) => {
+                tracing::error!(shard = index, %error, "it has no driver; the process must end");
+                return None;
+            }
+        };
+        let mut shard = self.shard(successor.mailbox, driver);
+        shard.keep_listeners(spare);
+        shard.inherit(successor.inheritance);
+        counters.restarts.add(1);
+        tracing::warn!(shard = index, "the shard serves again");
+        Some(shard)
     }
 
     fn driver(
@@ -329,9 +415,8 @@ impl<P: Platform, F> Plan<P, F> {
             listeners,
             counters: self.counters[shard as usize].driver.clone(),
         })?;
+        self.wakers[usize::from(shard)].set(waker);
         let ready = Ready {
-            shard,
-            waker,
             limits,
             capabilities,
         };

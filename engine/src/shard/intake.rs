@@ -87,6 +87,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     fn received(&mut self, ticket: Ticket, mut lease: D::Lease) {
         let bytes = lease.as_mut();
+        self.core.counters.activity.about(ticket.slot);
         self.core.counters.bytes_in.add(bytes.len() as u64);
         let now = self.core.connections.activity_now();
         if let Some(connection) = self.core.connections.slots.get(ticket) {

@@ -96,6 +96,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
             return;
         }
+        self.core.counters.activity.about(who.slot);
         self.call(who, None, |application, context, session| {
             application.notified(context, session, notice)
         });
@@ -206,17 +207,22 @@ impl<A: Application, D: Driver> Shard<A, D> {
             ShardRequest::Presence { topic, key, query } => {
                 (core.topics).read_presence(&mut core.mail, &topic, key, &query);
             }
-            ShardRequest::Outcome(outcome) => {
-                if let Some((requester, answer)) = core.queries.add(outcome) {
-                    self.answer_requester(requester, answer);
-                }
-            }
+            ShardRequest::Outcome(outcome) => self.take_outcome(outcome),
             ShardRequest::Post { to, from, frame } => self.take_post(to, from, &frame),
             ShardRequest::Send { to, content } => core.send_one(to, &content),
             ShardRequest::Notify { who, notice } => self.take_notice(who, notice),
             ShardRequest::Disconnect { who, code, reason } => {
                 core.close(who, code, &reason, CloseReason::Application(code));
             }
+            ShardRequest::Restarted { shard } => self.lose(shard),
+            // Said to a shard that waited for it, which has it by now.
+            ShardRequest::Settled => {}
+        }
+    }
+
+    fn take_outcome(&mut self, outcome: Outcome) {
+        if let Some((requester, answer)) = self.core.queries.add(outcome) {
+            self.answer_requester(requester, answer);
         }
     }
 
@@ -371,8 +377,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let core = &mut self.core;
         let slots = &mut core.connections.slots;
         match delivery {
-            // Those are collected.
-            Delivery::Message(_) | Delivery::Next(_) => {}
+            // Those are collected; the last is for shards that begin anew.
+            Delivery::Message(_) | Delivery::Next(_) | Delivery::Settled => {}
             Delivery::Posted { who, outcome } => self.posted(who, outcome),
             Delivery::Unencodable {
                 encoding,

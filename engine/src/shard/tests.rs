@@ -4,6 +4,7 @@ use super::*;
 use crate::application::Admission;
 use crate::context::Context;
 use crate::driver::boundary::Millis;
+use crate::driver::boundary::StopAccept;
 use crate::driver::sim::SimDriver;
 use crate::driver::sim::faults::Faults;
 use crate::driver::sim::network::Trace;
@@ -33,6 +34,7 @@ mod heartbeat;
 mod large;
 mod memory;
 mod quiet;
+mod restarts;
 mod turns;
 mod wakes;
 

@@ -141,11 +141,33 @@ impl Homes {
         Some(members)
     }
 
+    /// A shard has lost its members: the topics that had some there, with the members that are
+    /// left.
+    pub(crate) fn lose_shard(&mut self, shard: u16) -> Vec<(TopicKey, u32)> {
+        self.refusals.retain(|(_, who), _| who.shard != shard);
+        let mut lost = Vec::new();
+        for kind in [TopicKind::Room, TopicKind::User] {
+            self.topics[kind].retain(|name, home| {
+                if home.lose_shard(shard) > 0 {
+                    let topic = match kind {
+                        TopicKind::Room => Topic::Room(name),
+                        TopicKind::User => Topic::User(name),
+                    };
+                    lost.push((TopicKey::new(topic), home.members));
+                }
+                home.members > 0
+            });
+        }
+        lost
+    }
+
     /// The connection's shard knows of one more refusal.
     pub(crate) fn refusal_acked(&mut self, topic: TopicKey, who: Address) {
         let key = (topic, who);
-        let refusals = self.refusals.get_mut(&key);
-        let refusals = refusals.expect("a refusal is acknowledged once");
+        // A home that began anew knows of none.
+        let Some(refusals) = self.refusals.get_mut(&key) else {
+            return;
+        };
         refusals.unacked -= 1;
         if refusals.unacked == 0 {
             self.refusals.remove(&key);
@@ -223,6 +245,19 @@ impl Home {
             }
         }
         self.members += 1;
+    }
+
+    /// Takes out what a shard had: so many members.
+    fn lose_shard(&mut self, shard: u16) -> u32 {
+        let mut lost = 0;
+        for at in (0..self.interest.len()).rev() {
+            if self.interest[at].shard == shard {
+                lost += self.interest[at].members;
+                self.interest.remove(at);
+            }
+        }
+        self.members -= lost;
+        lost
     }
 
     fn discount(&mut self, encoding: EncodingId, shard: u16) {

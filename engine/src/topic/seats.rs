@@ -44,6 +44,14 @@ impl Seats {
         }
     }
 
+    /// A shard has lost its connections.
+    pub(crate) fn lose_shard(&mut self, shard: u16) {
+        self.users.retain(|_, seats| {
+            seats.retain(|who| who.shard != shard);
+            !seats.is_empty()
+        });
+    }
+
     /// Nobody stands here.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {

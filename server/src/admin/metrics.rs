@@ -38,6 +38,7 @@ pub(crate) struct Metrics {
     key_reloads: ByResult,
     /// `None`: nothing else is timed.
     latencies: Option<Arc<Latencies>>,
+    shards: Vec<Arc<ShardCounters>>,
 }
 
 /// A counter for each `result`.
@@ -93,7 +94,7 @@ impl Metrics {
         registry.register_collector(Box::new(ProcessMetrics));
         registry.register_collector(Box::new(LimitMetrics(limited)));
         registry.register_collector(Box::new(AuditMetrics(audited)));
-        registry.register_collector(Box::new(ShardMetrics(counters)));
+        registry.register_collector(Box::new(ShardMetrics(counters.clone())));
         registry.register_collector(Box::new(SessionMetrics(sessions)));
         Metrics {
             registry,
@@ -101,7 +102,15 @@ impl Metrics {
             access_reloads,
             key_reloads,
             latencies: None,
+            shards: counters,
         }
+    }
+
+    /// Shards that do not get on, as [`shardcast_engine::Watch`] has found.
+    pub(crate) fn stuck_shards(&self) -> Vec<usize> {
+        let shards = self.shards.iter().enumerate();
+        let stuck = shards.filter(|(_, counters)| counters.stuck_ms.get() > 0);
+        stuck.map(|(shard, _)| shard).collect()
     }
 
     /// Adds what is timed outside of shards.

@@ -271,7 +271,13 @@ async fn health() -> Response {
 /// Whether a load balancer should send new clients here.
 async fn ready(State(state): State<Arc<AdminState>>) -> Response {
     match state.lifecycle().stage() {
-        Stage::Serving => json(StatusCode::OK, r#"{"status":"ready"}"#),
+        Stage::Serving => match state.metrics().stuck_shards().as_slice() {
+            [] => json(StatusCode::OK, r#"{"status":"ready"}"#),
+            stuck => {
+                let body = serde_json::json!({ "status": "stuck", "shards": stuck });
+                (StatusCode::SERVICE_UNAVAILABLE, axum::Json(body)).into_response()
+            }
+        },
         Stage::LameDuck | Stage::Draining => {
             json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
         }
@@ -368,8 +374,11 @@ mod tests {
     }
 
     fn state() -> Arc<AdminState> {
+        state_of(vec![Arc::new(ShardCounters::default())])
+    }
+
+    fn state_of(counters: Vec<Arc<ShardCounters>>) -> Arc<AdminState> {
         {
-            let counters = vec![Arc::new(ShardCounters::default())];
             let metrics = Metrics::new(counters, Arc::default(), Arc::default(), Arc::default());
             let guard = Guard::new(
                 "127.0.0.1".parse().unwrap(),
@@ -432,6 +441,23 @@ mod tests {
             body.contains("\nshardcast_connections{shard=\"0\"} 0\n"),
             "{body}"
         );
+    }
+
+    #[test]
+    fn a_server_with_a_stuck_shard_lives_but_is_not_ready() {
+        let shards: Vec<Arc<ShardCounters>> = (0..3).map(|_| Arc::default()).collect();
+        let state = state_of(shards.clone());
+        shards[1].stuck_ms.set(5_000);
+        let (status, media, body) = ask(&state, &get("/ready")).unwrap();
+        assert_eq!((status, media.as_str()), (503, "application/json"));
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({ "status": "stuck", "shards": [1] })
+        );
+        assert_eq!(ask(&state, &get("/health")).unwrap().0, 200);
+        shards[1].stuck_ms.set(0);
+        assert_eq!(ask(&state, &get("/ready")).unwrap().0, 200);
     }
 
     #[test]

@@ -129,6 +129,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("closed_replaced", "application/same_user.rs"),
     ("closed_too_many", "application/same_user.rs"),
     ("drained", "the end of a drain, which takes the server"),
+    ("restarts", "engine/tests/restart.rs"),
+    ("stuck_ms", "engine/tests/restart.rs"),
 ];
 
 impl Scene {

@@ -67,6 +67,10 @@ struct Closing {
 }
 
 impl Occupant {
+    pub(super) fn socket_id(&self) -> SocketId {
+        self.socket
+    }
+
     pub(super) fn new(socket: SocketId) -> Occupant {
         Occupant {
             socket,

@@ -3,6 +3,8 @@
 //! Does what a kernel may do, in an order that the seed chooses, and panics on what a shard must
 //! not ask for. Called by the driver (operations, reaping) and by the world (scheduling).
 
+mod ending;
+
 use super::occupant::{Delay, Occupant};
 use super::socket::SocketId;
 use crate::driver::boundary::{ACCEPTS_PER_TURN, Completion, Millis, ShortSend, Wait};

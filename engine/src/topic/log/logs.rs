@@ -34,7 +34,7 @@ pub(crate) struct Logs {
     absent_max: usize,
     /// What epochs are made of: nobody can say which one a later process will have.
     seed: u64,
-    made: u64,
+    pub(crate) made: u64,
     names: PerKind<HashMap<Arc<str>, u32, RandomState>>,
     logs: Vec<Option<Box<Log>>>,
     free: Vec<u32>,

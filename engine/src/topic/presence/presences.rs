@@ -176,6 +176,18 @@ impl Presences {
         self.part(topic, who, parting, now);
     }
 
+    /// A shard has lost its connections, which may all return.
+    pub(crate) fn lose_shard(&mut self, shard: u16, now: Millis) {
+        let rosters = self.rosters.values();
+        let lost = rosters.flat_map(|counted| {
+            let here = counted.roster.connections_of(shard);
+            here.map(|who| (counted.topic.clone(), who))
+        });
+        for (topic, who) in lost.collect::<Vec<_>>() {
+            self.lose(topic.topic(), who, Goodbye::Unsaid, now);
+        }
+    }
+
     fn part(&mut self, topic: Topic<'_>, who: Address, parting: Parting, now: Millis) {
         let Topic::Room(name) = topic else { return };
         let Some(counted) = self.rosters.get_mut(name) else {

@@ -102,6 +102,20 @@ impl Roster {
         self.members.len() as u32
     }
 
+    /// The connections of a shard that stand for somebody.
+    pub(crate) fn connections_of(&self, shard: u16) -> impl Iterator<Item = Address> {
+        let present = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.away.is_none());
+        let present = present.filter_map(|(key, _)| match key {
+            PresenceKey::Connection(who) => Some(*who),
+            PresenceKey::User(_) => None,
+        });
+        let all = present.chain(self.users.keys().copied());
+        all.filter(move |who| who.shard == shard)
+    }
+
     /// A connection has joined, which stands for nobody yet.
     pub(crate) fn join(&mut self, newcomer: Newcomer) -> Option<Change> {
         let Newcomer {

@@ -200,8 +200,8 @@ pub trait Application: Sized + 'static {
     /// drops the notice.
     fn unreached(&mut self, _cx: &mut Context<'_>, _notice: Notice) {}
 
-    /// A time has come that [`Context::wake_shard_at`] was told: does what is to be done by now,
-    /// and returns the next such time.
+    /// The shard begins or ends, or a time has come that [`Context::wake_shard_at`] was told: does
+    /// what is to be done by now, and returns the next such time.
     fn shard_due(&mut self, _now_ms: u64) -> Option<u64> {
         None
     }

@@ -38,4 +38,5 @@ pub(crate) mod state;
 pub(crate) mod task;
 pub(crate) mod token;
 pub(crate) mod validity;
+pub(crate) mod waiting;
 pub(crate) mod walk;

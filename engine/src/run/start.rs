@@ -317,12 +317,14 @@ impl<P: Platform, F> Plan<P, F> {
         let mut shard = self.shard(mailbox, driver);
         shard.keep_listeners(spare);
         shard.restore(restored);
+        shard.wake_application();
         while tick_until_stopped(&mut shard, &self.stop).is_err() {
             match self.restart(index, shard) {
                 Some(successor) => shard = successor,
                 None => return,
             }
         }
+        shard.wake_application();
     }
 
     fn shard<A: Application>(&self, mailbox: Mailbox, driver: P::Driver) -> Shard<A, P::Driver>

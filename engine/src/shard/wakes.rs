@@ -30,10 +30,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// The time has come that the application has asked for itself.
+    /// The shard begins or ends, or the time has come that the application has asked for itself.
     #[cold]
-    fn wake_application(&mut self) {
-        let now = self.core.connections.now;
+    pub fn wake_application(&mut self) {
+        let now = self.driver.now();
         match confine(|| self.application.shard_due(now)) {
             Ok(Some(at)) => self.core.connections.timers.wake_shard_at(at),
             Ok(None) => {}

@@ -106,7 +106,7 @@ impl Service {
     /// Sessions of this shard whose connections are gone, those on their way to another included.
     #[doc(hidden)] // Looked at by the simulation.
     pub fn waiting_sessions(&self) -> usize {
-        self.state.records.count()
+        self.state.waiting.count()
     }
 
     /// Admissions under way in the background for clients of this shard.
@@ -332,7 +332,7 @@ impl Application for Service {
     }
 
     fn shard_due(&mut self, now_ms: u64) -> Option<u64> {
-        self.state.expire_sessions(now_ms)
+        self.state.waiting.expire(now_ms)
     }
 
     fn due(&mut self, cx: &mut Engine<'_>, session: &mut Session) -> Option<u64> {
@@ -403,7 +403,7 @@ impl Application for Service {
     }
 
     fn held_bytes(&self) -> u64 {
-        self.state.session_bytes() as u64
+        self.state.waiting.bytes() as u64
     }
 
     fn quiet(&mut self, quiet: Quiet) {

@@ -118,8 +118,9 @@ pub(crate) fn notified(cx: &mut Context<'_>, notice: Notice) -> Option<WentOn> {
         }
         SessionNotice::Given(from, given) => go_on(cx, from, given),
         SessionNotice::Back(record) => {
-            // A connection has the place of another process's by chance.
-            put_back(cx.state, record);
+            // A connection has the place of another process's by chance. Nobody waits for it there.
+            let (me, now_ms) = (cx.engine.address(), cx.engine.now_ms());
+            cx.state.waiting.give_back(me.ticket, record, now_ms);
             None
         }
         // It is for a connection whose session was given away, which is closed.
@@ -134,12 +135,12 @@ fn give_away(cx: &mut Context<'_>, take: &Take) {
     let secret = secret.filter(|secret| take.may_have(*secret, cx.user()));
     let given = secret.map(|secret| {
         let record = record_of(cx.session, cx.engine.rooms());
-        let due_ms = cx.state.records.lend(me.ticket, secret, now_ms);
+        let due_ms = cx.state.waiting.lend(me.ticket, secret, now_ms);
         cx.engine.wake_shard_at(due_ms);
         cx.disconnect(CloseCode::RESUMED, GIVEN_AWAY);
         record
     });
-    let given = given.or_else(|| cx.state.returning.take(take, now_ms));
+    let given = given.or_else(|| cx.state.waiting.take_earlier(take, now_ms));
     send(&mut cx.engine, take.by, SessionNotice::Given(me, given));
 }
 
@@ -259,17 +260,11 @@ pub(crate) fn unreached(engine: &mut Engine<'_>, state: &mut ShardState, notice:
         return;
     };
     let (who, now_ms) = (engine.address(), engine.now_ms());
-    let records = &mut state.records;
+    let waiting = &mut state.waiting;
     match *notice {
         SessionNotice::Take(take) => {
             let by = take.by;
-            let taken = match records.take(who.ticket, take.clone(), now_ms) {
-                TakeOutcome::None => match state.returning.take(&take, now_ms) {
-                    Some(record) => TakeOutcome::Session(record),
-                    None => TakeOutcome::None,
-                },
-                taken => taken,
-            };
+            let taken = waiting.take(who.ticket, take, now_ms);
             give(engine, who, by, taken);
         }
         // Whoever wanted it is gone: its shard has it back.
@@ -278,26 +273,18 @@ pub(crate) fn unreached(engine: &mut Engine<'_>, state: &mut ShardState, notice:
         }
         SessionNotice::Given(_, None) => {}
         SessionNotice::Settled => {
-            if let Some(waited) = records.settle(who.ticket) {
+            if let Some(waited) = waiting.settle(who.ticket) {
                 give(engine, who, waited.by, TakeOutcome::None);
             }
         }
-        SessionNotice::Back(record) if record.origin.is_some() => put_back(state, record),
         SessionNotice::Back(record) => {
-            if let Some((waited, taken)) = records.give_back(who.ticket, record, now_ms) {
+            if let Some((waited, taken)) = waiting.give_back(who.ticket, record, now_ms) {
                 give(engine, who, waited.by, taken);
             }
         }
     }
-    if let Some(due_ms) = state.expire_sessions(now_ms) {
+    if let Some(due_ms) = state.waiting.expire(now_ms) {
         engine.wake_shard_at(due_ms);
-    }
-}
-
-/// A session of an earlier process waits as before.
-fn put_back(state: &mut ShardState, mut record: Box<SessionRecord>) {
-    if let Some(origin) = record.origin.take() {
-        state.returning.put_back(*origin, record);
     }
 }
 
@@ -323,7 +310,7 @@ pub(crate) fn closed(
     if reason.may_return() {
         let record = record_of(session, engine.rooms());
         let (who, now_ms) = (engine.address(), engine.now_ms());
-        let due_ms = state.records.keep(who.ticket, secret, record, now_ms);
+        let due_ms = state.waiting.keep(who.ticket, secret, record, now_ms);
         engine.wake_shard_at(due_ms);
     }
 }

@@ -1,14 +1,13 @@
-//! The sessions of one shard that wait for their clients, and those that another connection is
-//! about to take.
+//! The sessions of one shard and this process that wait for their clients, and those that another
+//! connection is about to take.
 //!
 //! Invariant: a session is in one place. Here it is kept; while it is on its way to another shard
-//! it is lent, and nobody else gets it before that shard has said what became of it. Of more than
-//! may wait, those that have waited for longest end. Used by `rooms/resume.rs`, on the shard whose
-//! connection the session was.
+//! it is lent, and nobody else gets it before that shard has said what became of it. How many may
+//! wait is for their owner, `session/waiting.rs`.
 
 use crate::session::counts::{SessionCounts, SessionEnd};
 use crate::session::record::SessionRecord;
-use crate::session::shelf::{Shelf, ShelvedSession};
+use crate::session::shelf::ShelvedSession;
 use crate::session::token::Secret;
 use foldhash::quality::RandomState;
 use shardcast_engine::{Address, Ticket};
@@ -19,24 +18,13 @@ use std::time::Duration;
 /// One shard's.
 #[derive(Debug)]
 pub(crate) struct Records {
-    limits: RecordLimits,
+    /// How long each waits.
+    keep_ms: u64,
     counts: Arc<SessionCounts>,
     entries: HashMap<Ticket, RecordEntry, RandomState>,
     /// By the time at which they end: each waits equally long. Some may be gone already.
     order: VecDeque<(u64, Ticket)>,
     bytes: usize,
-    /// When something was asked of it last.
-    now_ms: u64,
-    /// Where those go that wait when the shard ends, and which shard it is.
-    shelf: Option<(Arc<Shelf>, u16)>,
-}
-
-/// What one shard may keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RecordLimits {
-    pub(crate) keep_ms: u64,
-    pub(crate) waiting_max: usize,
-    pub(crate) bytes_max: usize,
 }
 
 #[derive(Debug)]
@@ -89,21 +77,14 @@ impl Records {
         self.bytes
     }
 
-    pub(crate) fn new(limits: RecordLimits, counts: Arc<SessionCounts>) -> Records {
+    pub(crate) fn new(keep_ms: u64, counts: Arc<SessionCounts>) -> Records {
         Records {
-            limits,
+            keep_ms,
             counts,
             entries: HashMap::default(),
             order: VecDeque::new(),
             bytes: 0,
-            now_ms: 0,
-            shelf: None,
         }
-    }
-
-    /// Those that wait when the shard ends go there.
-    pub(crate) fn outlive(&mut self, shelf: Arc<Shelf>, shard: u16) {
-        self.shelf = Some((shelf, shard));
     }
 
     /// A connection has gone, and its session waits. When it ends, if nobody comes.
@@ -133,7 +114,7 @@ impl Records {
         now_ms: u64,
     ) -> u64 {
         self.expire(now_ms);
-        let due_ms = now_ms + self.limits.keep_ms;
+        let due_ms = now_ms + self.keep_ms;
         let entry = RecordEntry {
             secret,
             due_ms,
@@ -145,12 +126,6 @@ impl Records {
         self.bytes += bytes;
         self.entries.insert(who, entry);
         self.order.push_back((due_ms, who));
-        while self.entries.len() > self.limits.waiting_max || self.bytes > self.limits.bytes_max {
-            let Some((due_ms, oldest)) = self.order.pop_front() else {
-                break;
-            };
-            self.end(oldest, due_ms, SessionEnd::Evicted);
-        }
         self.compact();
         due_ms
     }
@@ -210,21 +185,34 @@ impl Records {
 
     /// Ends those whose time is over. When the next one ends.
     pub(crate) fn expire(&mut self, now_ms: u64) -> Option<u64> {
-        self.now_ms = now_ms;
-        while let Some((due_ms, who)) = self.order.front().copied() {
+        while let Some(due_ms) = self.next_due() {
             if due_ms > now_ms {
                 return Some(due_ms);
             }
-            self.order.pop_front();
-            self.end(who, due_ms, SessionEnd::Expired);
+            self.end_next(SessionEnd::Expired);
         }
         None
     }
 
-    /// Ends the session that was to end at this time; one that was put here again is another.
-    fn end(&mut self, who: Ticket, due_ms: u64, end: SessionEnd) {
-        let is_it = (self.entries.get(&who)).is_some_and(|entry| entry.due_ms == due_ms);
-        let ended = if is_it { self.remove(who) } else { None };
+    /// When the next one ends.
+    pub(crate) fn next_due(&mut self) -> Option<u64> {
+        while let Some((due_ms, who)) = self.order.front().copied() {
+            // One that was put here again is another.
+            if (self.entries.get(&who)).is_some_and(|entry| entry.due_ms == due_ms) {
+                return Some(due_ms);
+            }
+            self.order.pop_front();
+        }
+        None
+    }
+
+    /// Ends the one that would end next. One that is lent is no loss of its own.
+    pub(crate) fn end_next(&mut self, end: SessionEnd) {
+        if self.next_due().is_none() {
+            return;
+        }
+        let next = self.order.pop_front();
+        let ended = next.and_then(|(_, who)| self.remove(who));
         if let Some(Holding::Kept(_)) = ended.map(|entry| entry.state) {
             self.counts.ended(end);
         }
@@ -254,27 +242,27 @@ impl Records {
         self.order.shrink_to_fit();
     }
 
+    /// Those that wait, of this shard, for the next process.
+    pub(crate) fn shelved(&self, shard: u16, now_ms: u64) -> impl Iterator<Item = ShelvedSession> {
+        self.entries.iter().filter_map(move |(ticket, entry)| {
+            let Holding::Kept(record) = &entry.state else {
+                return None;
+            };
+            let ticket = *ticket;
+            let remaining = Duration::from_millis(entry.due_ms.saturating_sub(now_ms));
+            ShelvedSession::of(Address { shard, ticket }, entry.secret, record, remaining)
+        })
+    }
+
     /// Sessions that wait, those on their way included.
     pub(crate) fn count(&self) -> usize {
         self.entries.len()
     }
 }
 
-/// The shard ends, and what it kept with it, but for what outlives the process.
+/// The shard ends, and these with it.
 impl Drop for Records {
     fn drop(&mut self) {
-        if let Some((shelf, shard)) = self.shelf.take() {
-            let now_ms = self.now_ms;
-            let kept = self.entries.iter().filter_map(|(ticket, entry)| {
-                let Holding::Kept(record) = &entry.state else {
-                    return None;
-                };
-                let (shard, ticket) = (shard, *ticket);
-                let remaining = Duration::from_millis(entry.due_ms.saturating_sub(now_ms));
-                ShelvedSession::of(Address { shard, ticket }, entry.secret, record, remaining)
-            });
-            shelf.leave(kept);
-        }
         for entry in self.entries.values() {
             self.counts.release(entry.bytes);
         }
@@ -287,11 +275,7 @@ mod tests {
     use crate::session::identity::Identity;
     use crate::session::token::{SecretSource, Secrets};
 
-    const LIMITS: RecordLimits = RecordLimits {
-        keep_ms: 1_000,
-        waiting_max: 4,
-        bytes_max: 1 << 20,
-    };
+    const KEEP_MS: u64 = 1_000;
 
     fn ticket(slot: u32) -> Ticket {
         let generation = 1;
@@ -317,14 +301,14 @@ mod tests {
     }
 
     /// `count` sessions, one a millisecond from 1 on.
-    fn bench(limits: RecordLimits, count: u32) -> Bench {
+    fn bench(count: u32) -> Bench {
         let mut secrets = Secrets::new(SecretSource::Counted(0));
-        let mut records = Records::new(limits, Arc::default());
+        let mut records = Records::new(KEEP_MS, Arc::default());
         let secrets = (0..count).map(|slot| {
             let secret = secrets.take().expect("counted");
             let user = format!("user-{slot}");
             let due = records.keep(ticket(slot), secret, record(&user), u64::from(slot) + 1);
-            assert_eq!(due, u64::from(slot) + 1 + limits.keep_ms);
+            assert_eq!(due, u64::from(slot) + 1 + KEEP_MS);
             secret
         });
         let secrets = secrets.collect();
@@ -353,7 +337,7 @@ mod tests {
         let Bench {
             mut records,
             secrets,
-        } = bench(LIMITS, 2);
+        } = bench(2);
         let none = |taken: TakeOutcome| matches!(taken, TakeOutcome::None);
         assert!(
             none(records.take(ticket(0), take(secrets[1], None), 5)),
@@ -390,7 +374,7 @@ mod tests {
         let Bench {
             mut records,
             secrets,
-        } = bench(LIMITS, 1);
+        } = bench(1);
         let TakeOutcome::Session(taken) = records.take(ticket(0), take(secrets[0], None), 5) else {
             panic!("it is there");
         };
@@ -413,7 +397,7 @@ mod tests {
         let Bench {
             mut records,
             secrets,
-        } = bench(LIMITS, 3);
+        } = bench(3);
         assert_eq!(records.expire(1_000), Some(1_001));
         assert_eq!(records.expire(1_001), Some(1_002));
         assert!(matches!(
@@ -432,33 +416,11 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_make_room() {
-        let Bench { records, .. } = bench(LIMITS, 10);
-        let mut kept: Vec<u32> = records.entries.keys().map(|ticket| ticket.slot).collect();
-        kept.sort_unstable();
-        assert_eq!(kept, [6, 7, 8, 9]);
-        assert_eq!(lost(&records, "evicted"), 6);
-        let each = record("user-0").bytes();
-        let bytes_max = 3 * each;
-        let limits = RecordLimits {
-            bytes_max,
-            ..LIMITS
-        };
-        let Bench { records, .. } = bench(limits, 10);
-        assert_eq!((records.count(), records.bytes), (3, 3 * each));
-        let waiting = records.counts.each()[0];
-        assert_eq!((waiting.name, waiting.value), ("sessions_waiting", 3));
-        let counts = records.counts.clone();
-        drop(records);
-        assert_eq!((counts.each()[0].value, counts.each()[1].value), (0, 0));
-    }
-
-    #[test]
     fn coming_and_going_leaves_nothing() {
         let Bench {
             mut records,
             secrets,
-        } = bench(LIMITS, 1);
+        } = bench(1);
         for now in 2..10_000 {
             let TakeOutcome::Session(taken) = records.take(ticket(0), take(secrets[0], None), now)
             else {

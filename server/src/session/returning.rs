@@ -1,14 +1,14 @@
 //! The sessions of an earlier process that one shard has, until their clients come.
 //!
 //! Invariant: a session is in one place: here, or with the connection that takes it, which brings
-//! it back if it cannot go on with it. As many as may wait, within their bytes; they are let go
-//! when their time is over. Used by `rooms/resume.rs` where no session of this process is meant.
+//! it back if it cannot go on with it. How many may wait is for their owner, `session/waiting.rs`,
+//! which asks here where no session of this process is meant.
 
 use crate::session::counts::{SessionCounts, SessionEnd};
 use crate::session::origin::{NeededProof, SessionOrigin};
 use crate::session::record::SessionRecord;
-use crate::session::records::{RecordLimits, Take};
-use crate::session::shelf::{Shelf, ShelvedSession};
+use crate::session::records::Take;
+use crate::session::shelf::ShelvedSession;
 use crate::session::token::SecretDigest;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,9 +23,6 @@ pub(crate) struct Returning {
     /// The last first; some may be gone already.
     order: Vec<(u64, SecretDigest)>,
     bytes: usize,
-    shelf: Option<Arc<Shelf>>,
-    /// When something was asked of it last.
-    now_ms: u64,
 }
 
 #[derive(Debug)]
@@ -36,27 +33,16 @@ struct ReturningSession {
 }
 
 impl Returning {
-    /// A shard's part of what an earlier process left; of too many, those with the least time left
-    /// end.
+    /// A shard's part of what an earlier process left. None waits for longer than `keep_ms`.
     pub(crate) fn new(
-        shelf: Arc<Shelf>,
-        shard: u16,
-        shards: usize,
-        limits: RecordLimits,
+        found: Vec<ShelvedSession>,
+        keep_ms: u64,
         counts: Arc<SessionCounts>,
     ) -> Returning {
-        let mut found = shelf.take(shard, shards);
-        found.sort_by_key(|session| std::cmp::Reverse(session.remaining));
         let mut returning = Returning::default();
-        (returning.counts, returning.shelf) = (counts, Some(shelf));
+        returning.counts = counts;
         for session in found {
-            let session = ReturningSession::of(session, limits.keep_ms);
-            let bytes = returning.bytes + session.bytes;
-            if returning.entries.len() == limits.waiting_max || bytes > limits.bytes_max {
-                returning.counts.ended(SessionEnd::Evicted);
-                continue;
-            }
-            returning.put(session);
+            returning.put(ReturningSession::of(session, keep_ms));
         }
         returning
     }
@@ -104,20 +90,36 @@ impl Returning {
 
     /// Ends those whose time is over. When the next one ends.
     pub(crate) fn expire(&mut self, now_ms: u64) -> Option<u64> {
-        self.now_ms = now_ms;
+        while let Some(due_ms) = self.next_due() {
+            if due_ms > now_ms {
+                return Some(due_ms);
+            }
+            self.end_next(SessionEnd::Expired);
+        }
+        None
+    }
+
+    /// When the next one ends.
+    pub(crate) fn next_due(&mut self) -> Option<u64> {
         while let Some((due_ms, digest)) = self.order.last().copied() {
             let entry = self.entries.get(&digest);
-            let is_it = entry.is_some_and(|entry| entry.origin.due_ms == due_ms);
-            if is_it && due_ms > now_ms {
+            if entry.is_some_and(|entry| entry.origin.due_ms == due_ms) {
                 return Some(due_ms);
             }
             self.order.pop();
-            if is_it {
-                self.remove(digest);
-                self.counts.ended(SessionEnd::Expired);
-            }
         }
         None
+    }
+
+    /// Ends the one that would end next.
+    pub(crate) fn end_next(&mut self, end: SessionEnd) {
+        if self.next_due().is_none() {
+            return;
+        }
+        if let Some((_, digest)) = self.order.pop() {
+            self.remove(digest);
+            self.counts.ended(end);
+        }
     }
 
     fn remove(&mut self, digest: SecretDigest) -> Option<ReturningSession> {
@@ -130,6 +132,31 @@ impl Returning {
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many they are.
+    pub(crate) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Those whose clients have not come, for the next process.
+    pub(crate) fn shelved(&self, now_ms: u64) -> impl Iterator<Item = ShelvedSession> {
+        self.entries.iter().map(move |(digest, session)| {
+            let SessionOrigin {
+                connection,
+                proof,
+                due_ms,
+                ..
+            } = session.origin;
+            ShelvedSession {
+                connection,
+                digest: *digest,
+                proof,
+                identity: session.record.identity.clone(),
+                rooms: session.record.rooms.clone(),
+                remaining: Duration::from_millis(due_ms.saturating_sub(now_ms)),
+            }
+        })
     }
 }
 
@@ -155,30 +182,11 @@ impl ReturningSession {
     }
 }
 
-/// The shard ends: those whose clients have not come wait for the next process.
+/// The shard ends, and these with it.
 impl Drop for Returning {
     fn drop(&mut self) {
-        let now_ms = self.now_ms;
-        let entries = self.entries.drain().map(|(digest, session)| {
+        for session in self.entries.values() {
             self.counts.release(session.bytes);
-            let SessionOrigin {
-                connection,
-                proof,
-                due_ms,
-                ..
-            } = session.origin;
-            ShelvedSession {
-                connection,
-                digest,
-                proof,
-                identity: session.record.identity.clone(),
-                rooms: session.record.rooms.clone(),
-                remaining: Duration::from_millis(due_ms.saturating_sub(now_ms)),
-            }
-        });
-        match &self.shelf {
-            Some(shelf) => shelf.leave(entries),
-            None => drop(entries),
         }
     }
 }
@@ -189,12 +197,6 @@ mod tests {
     use crate::session::identity::Identity;
     use crate::session::token::{Secret, SecretSource, Secrets};
     use shardcast_engine::{Address, Ticket};
-
-    const LIMITS: RecordLimits = RecordLimits {
-        keep_ms: 60_000,
-        waiting_max: 3,
-        bytes_max: 1 << 20,
-    };
 
     fn at(shard: u16, slot: u32) -> Address {
         let ticket = Ticket {
@@ -229,19 +231,14 @@ mod tests {
         }
     }
 
-    fn returning(shelf: &Arc<Shelf>, shard: u16, shards: usize) -> Returning {
-        Returning::new(shelf.clone(), shard, shards, LIMITS, Arc::default())
-    }
-
     #[test]
     fn one_with_the_secret_goes_on_and_a_token_is_shown_again() {
         let secrets = secrets(2);
-        let shelf = Arc::new(Shelf::holding(vec![
+        let found = vec![
             shelved(at(0, 1), secrets[0], NeededProof::Secret, 1_000),
             shelved(at(1, 1), secrets[1], NeededProof::User, 1_000),
-        ]));
-        // Four shards became one.
-        let mut returning = returning(&shelf, 0, 1);
+        ];
+        let mut returning = Returning::new(found, 60_000, Arc::default());
         let (plain, proved) = (at(0, 1), at(1, 1));
         for wrong in [
             take(plain, secrets[1], None),
@@ -267,27 +264,25 @@ mod tests {
     }
 
     #[test]
-    fn each_has_its_time_and_the_rest_waits_for_the_next_process() {
+    fn each_has_its_time_and_none_more_than_sessions_have_now() {
         let secrets = secrets(5);
         let sessions = secrets.iter().zip(1..).map(|(secret, number)| {
             let slot = number as u32;
             shelved(at(0, slot), *secret, NeededProof::Secret, 1_000 * number)
         });
-        let shelf = Arc::new(Shelf::holding(sessions.collect()));
-        let mut returning = returning(&shelf, 0, 2);
-        let waiting = |returning: &Returning| returning.counts.each()[0].value;
-        assert_eq!(waiting(&returning), 3, "as many as may wait");
+        let mut returning = Returning::new(sessions.collect(), 4_500, Arc::default());
+        let counts = returning.counts.clone();
+        let waiting = || counts.each()[0].value;
+        assert_eq!(waiting(), 5);
         assert_eq!(returning.expire(2_999), Some(3_000));
         assert_eq!(returning.expire(3_000), Some(4_000));
-        let counts = returning.counts.clone();
-        drop(returning);
-        assert_eq!((counts.each()[0].value, counts.each()[1].value), (0, 0));
-        let mut left: Vec<u128> = shelf
-            .drain()
-            .iter()
+        assert_eq!((waiting(), returning.count()), (2, 2));
+        let mut left: Vec<u128> = (returning.shelved(3_500))
             .map(|left| left.remaining.as_millis())
             .collect();
         left.sort_unstable();
-        assert_eq!(left, [1_000, 2_000]);
+        assert_eq!(left, [500, 1_000]);
+        assert_eq!(returning.expire(4_500), None);
+        assert_eq!((waiting(), returning.bytes()), (0, 0));
     }
 }

@@ -3,10 +3,9 @@
 
 use crate::limits::limiter::ShardLimiter;
 use crate::session::permits::Permits;
-use crate::session::records::Records;
-use crate::session::returning::Returning;
 use crate::session::shared::Shared;
 use crate::session::token::Secrets;
+use crate::session::waiting::WaitingSessions;
 use shardcast_engine::Tag;
 
 /// One shard's own.
@@ -28,9 +27,7 @@ pub(crate) struct ShardState {
     /// `None`: nothing is limited.
     pub(crate) limiter: Option<Box<ShardLimiter>>,
     /// Sessions whose connections are gone.
-    pub(crate) records: Records,
-    /// Sessions of an earlier process whose clients have not come.
-    pub(crate) returning: Returning,
+    pub(crate) waiting: WaitingSessions,
     pub(crate) secrets: Secrets,
 }
 
@@ -40,12 +37,9 @@ impl ShardState {
 
     pub(crate) fn new(shared: &Shared, shard: u16, limiter: Option<ShardLimiter>) -> ShardState {
         let rules = &shared.sessions;
-        let mut records = Records::new(rules.limits, rules.counts.clone());
-        let mut returning = Returning::default();
+        let mut waiting = WaitingSessions::new(rules.limits, rules.counts.clone());
         if let Some(shelf) = rules.shelf.get().filter(|_| rules.resume_ms.is_some()) {
-            records.outlive(shelf.clone(), shard);
-            let (limits, counts) = (rules.limits, rules.counts.clone());
-            returning = Returning::new(shelf.clone(), shard, rules.shards, limits, counts);
+            waiting.outlive(shelf.clone(), shard, rules.shards, rules.counts.clone());
         }
         ShardState {
             shard,
@@ -56,21 +50,9 @@ impl ShardState {
             scratch: Vec::new(),
             random: fastrand::Rng::new(),
             limiter: limiter.map(Box::new),
-            records,
-            returning,
+            waiting,
             secrets: Secrets::new(shared.sessions.secrets),
         }
-    }
-
-    /// Ends sessions whose time is over. When the next one ends.
-    pub(crate) fn expire_sessions(&mut self, now_ms: u64) -> Option<u64> {
-        let next = [self.records.expire(now_ms), self.returning.expire(now_ms)];
-        next.into_iter().flatten().min()
-    }
-
-    /// Bytes of the sessions that wait.
-    pub(crate) fn session_bytes(&self) -> usize {
-        self.records.bytes() + self.returning.bytes()
     }
 
     /// As many consecutive tags, of which the first is returned.
@@ -88,7 +70,7 @@ impl ShardState {
 
     /// Keeps no scratch, and no places of sessions that went on.
     pub(crate) fn release_memory(&mut self) {
-        self.records.release_memory();
+        self.waiting.release_memory();
         self.scratch = Vec::new();
     }
 

@@ -10,10 +10,10 @@ use crate::namespace::{Denied, Namespaces};
 use crate::session::counts::SessionCounts;
 use crate::session::latencies::Latencies;
 use crate::session::options::SessionOptions;
-use crate::session::records::RecordLimits;
 use crate::session::refusals::RefusalCounts;
 use crate::session::shelf::Shelf;
 use crate::session::token::SecretSource;
+use crate::session::waiting::WaitingLimits;
 use crate::versions::Versions;
 use shardcast_engine::{
     EncodingId, EncodingsPresent, Handle as EngineHandle, LogClass, Publish, Refused,
@@ -76,7 +76,7 @@ pub(crate) struct SessionRules {
     /// Of the engine.
     pub(crate) shards: usize,
     /// Of each shard.
-    pub(crate) limits: RecordLimits,
+    pub(crate) limits: WaitingLimits,
     pub(crate) secrets: SecretSource,
     /// Of all shards.
     pub(crate) counts: Arc<SessionCounts>,
@@ -102,9 +102,9 @@ impl SessionRules {
         SessionRules {
             resume_ms,
             shards,
-            limits: RecordLimits {
+            limits: WaitingLimits {
                 keep_ms: resume_ms.unwrap_or_default(),
-                waiting_max,
+                count_max: waiting_max,
                 bytes_max: bytes_max / shards.max(1),
             },
             secrets,

@@ -349,7 +349,7 @@ impl Counted {
     fn new(topic: TopicKey, class: PresenceClass, of: PresenceOf, account: &Account) -> Counted {
         Counted {
             topic,
-            roster: Roster::new(class, of, account.clone()),
+            roster: Roster::new(class, of, account),
             counted_at: None,
             count: CountState::Told,
         }

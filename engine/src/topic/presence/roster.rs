@@ -4,6 +4,7 @@
 //! Invariant: each connection that has joined stands for one member, and a member is here exactly
 //! while a connection stands for it. Used by `topic/presence/presences.rs`.
 
+use crate::topic::presence::members::{Members, RosterMember};
 use crate::topic::presence::options::{PresenceClass, PresenceOf};
 use crate::types::account::{Account, Hold};
 use crate::types::presence::{
@@ -11,8 +12,7 @@ use crate::types::presence::{
 };
 use crate::types::presence_event::PresenceEvent;
 use crate::types::ticket::Address;
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The members of one topic.
@@ -20,26 +20,16 @@ use std::sync::Arc;
 pub(crate) struct Roster {
     pub(crate) class: PresenceClass,
     of: PresenceOf,
-    members: BTreeMap<PresenceKey, RosterMember>,
+    members: Members,
+    /// Since when members are away that are, as numbers.
+    absences: HashMap<PresenceKey, u64>,
     /// Which member each connection stands for, where that is not the connection itself.
     users: HashMap<Address, Arc<str>>,
     /// Connections that are away, by their users.
     away: HashMap<Arc<str>, Vec<Address>>,
-    account: Account,
-}
-
-#[derive(Debug)]
-struct RosterMember {
-    user: Option<Arc<str>>,
-    data: Option<Arc<OwnedData>>,
-    /// Connections that stand for it.
-    connections: u32,
-    /// It is no user, and may be away all the same: its session outlives its connection.
-    has_session: bool,
-    /// Since when it is away, as a number. `None`: it is here.
-    away: Option<u64>,
-    /// Its memory.
+    /// The memory of all of them.
     hold: Hold,
+    bytes: usize,
 }
 
 /// What a change is for the others.
@@ -76,22 +66,37 @@ pub(crate) enum Parting {
 }
 
 impl Roster {
-    /// A member without what it shows: its entries in the tables, with their slack.
-    const MEMBER_BYTES: usize = 256;
-
-    pub(crate) fn new(class: PresenceClass, of: PresenceOf, account: Account) -> Roster {
+    pub(crate) fn new(class: PresenceClass, of: PresenceOf, account: &Account) -> Roster {
         Roster {
             class,
             of,
-            members: BTreeMap::new(),
+            members: Members::default(),
+            absences: HashMap::new(),
             users: HashMap::new(),
             away: HashMap::new(),
-            account,
+            hold: account.hold(0),
+            bytes: 0,
         }
     }
 
-    fn member_bytes(data: Option<&Arc<OwnedData>>) -> usize {
-        Self::MEMBER_BYTES + data.map_or(0, |data| data.data().bytes().len())
+    /// A member takes so many bytes, and took so many before.
+    fn weigh(&mut self, bytes: usize, before: usize) {
+        self.bytes = self.bytes + bytes - before;
+        self.hold.resize(self.bytes);
+    }
+
+    fn insert(&mut self, key: &PresenceKey, member: RosterMember) {
+        self.weigh(member.bytes(), 0);
+        self.members.insert(key, member);
+    }
+
+    fn remove(&mut self, key: &PresenceKey) -> Option<RosterMember> {
+        let member = self.members.remove(key)?;
+        if member.is_away {
+            self.absences.remove(key);
+        }
+        self.weigh(0, member.bytes());
+        Some(member)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -104,13 +109,10 @@ impl Roster {
 
     /// The connections of a shard that stand for somebody.
     pub(crate) fn connections_of(&self, shard: u16) -> impl Iterator<Item = Address> {
-        let present = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.away.is_none());
-        let present = present.filter_map(|(key, _)| match key {
-            PresenceKey::Connection(who) => Some(*who),
-            PresenceKey::User(_) => None,
+        let members = self.members.behind(None);
+        let present = members.filter_map(|(key, member)| match key {
+            PresenceKey::Connection(who) if !member.is_away => Some(who),
+            PresenceKey::Connection(_) | PresenceKey::User(_) => None,
         });
         let all = present.chain(self.users.keys().copied());
         all.filter(move |who| who.shard == shard)
@@ -133,15 +135,10 @@ impl Roster {
         };
         let before = before.or_else(|| Some((self.take_away(user.as_ref()?)?, true)));
         let key = PresenceKey::Connection(who);
-        let member = RosterMember {
-            user: user.clone(),
-            data: data.clone(),
-            connections: 1,
-            has_session: continuity != Continuity::None,
-            away: None,
-            hold: self.account.hold(Self::member_bytes(data.as_ref())),
-        };
-        self.members.insert(key.clone(), member);
+        let mut member = RosterMember::new(user.clone(), data.clone());
+        member.connections = 1;
+        member.has_session = continuity != Continuity::None;
+        self.insert(&key, member);
         Some(Change {
             event: match before {
                 Some(_) => PresenceEvent::Back,
@@ -160,11 +157,11 @@ impl Roster {
     fn take_over(&mut self, before: Address, user: Option<&Arc<str>>) -> Option<(Address, bool)> {
         let key = PresenceKey::Connection(before);
         let member = self.members.get(&key)?;
-        if member.user.as_ref() != user {
+        if member.user() != user {
             return None;
         }
-        let was_away = member.away.is_some();
-        self.members.remove(&key);
+        let was_away = member.is_away;
+        self.remove(&key);
         if let (true, Some(user)) = (was_away, user) {
             self.forget_away(user, before);
         }
@@ -188,7 +185,7 @@ impl Roster {
         if away.is_empty() {
             self.away.remove(user);
         }
-        self.members.remove(&PresenceKey::Connection(before?));
+        self.remove(&PresenceKey::Connection(before?));
         before
     }
 
@@ -200,24 +197,22 @@ impl Roster {
     ) -> Option<Change> {
         let key = PresenceKey::User(user.clone());
         self.users.insert(who, user.clone());
-        let is_new = !self.members.contains_key(&key);
-        let member = self
-            .members
-            .entry(key.clone())
-            .or_insert_with(|| RosterMember {
-                user: Some(user.clone()),
-                data: None,
-                connections: 0,
-                has_session: false,
-                away: None,
-                hold: self.account.hold(Self::member_bytes(None)),
-            });
-        member.connections += 1;
-        if data.is_some() {
-            member.hold.resize(Self::member_bytes(data.as_ref()));
-            member.data = data;
+        let is_new = !self.members.contains(&key);
+        if is_new {
+            self.insert(&key, RosterMember::new(Some(user.clone()), None));
         }
-        let was_away = member.away.take().is_some();
+        let member = self.members.get_mut(&key)?;
+        member.connections += 1;
+        let was_away = std::mem::take(&mut member.is_away);
+        let before = member.bytes();
+        if let Some(data) = data {
+            member.show(data);
+        }
+        let (bytes, data) = (member.bytes(), member.data().cloned());
+        self.weigh(bytes, before);
+        if was_away {
+            self.absences.remove(&key);
+        }
         let event = match (is_new, was_away) {
             (true, _) => PresenceEvent::Join,
             (false, true) => PresenceEvent::Back,
@@ -227,7 +222,7 @@ impl Roster {
             event,
             key,
             user: Some(user),
-            data: member.data.clone(),
+            data,
             was: None,
             was_away,
         })
@@ -240,24 +235,27 @@ impl Roster {
             None => PresenceKey::Connection(who),
         };
         let member = self.members.get_mut(&key)?;
-        if member.away.is_some() {
+        if member.is_away {
             return None;
         }
         member.connections -= 1;
         if member.connections > 0 {
             return None;
         }
-        let (user, data) = (member.user.clone(), member.data.clone());
+        let (user, data) = (member.user().cloned(), member.data().cloned());
         let away = match parting {
             Parting::Lost(number) if user.is_some() || member.has_session => Some(number),
             Parting::Closed(number) if user.is_some() => Some(number),
             Parting::Lost(_) | Parting::Closed(_) | Parting::Left => None,
         };
-        member.away = away;
+        member.is_away = away.is_some();
         let event = match away {
-            Some(_) => PresenceEvent::Away,
+            Some(number) => {
+                self.absences.insert(key.clone(), number);
+                PresenceEvent::Away
+            }
             None => {
-                self.members.remove(&key);
+                self.remove(&key);
                 PresenceEvent::Leave
             }
         };
@@ -276,19 +274,19 @@ impl Roster {
 
     /// The time in which a member could come back is over, if it is away since this number.
     pub(crate) fn give_up(&mut self, key: &PresenceKey, number: u64) -> Option<Change> {
-        let member = self.members.get(key)?;
-        if member.away != Some(number) {
+        if self.absences.get(key) != Some(&number) {
             return None;
         }
-        let member = self.members.remove(key)?;
-        if let (PresenceKey::Connection(who), Some(user)) = (key, &member.user) {
+        let member = self.remove(key)?;
+        let (user, data) = (member.user().cloned(), member.data().cloned());
+        if let (PresenceKey::Connection(who), Some(user)) = (key, &user) {
             self.forget_away(user, *who);
         }
         Some(Change {
             event: PresenceEvent::Leave,
             key: key.clone(),
-            user: member.user,
-            data: member.data,
+            user,
+            data,
             was: None,
             was_away: false,
         })
@@ -296,60 +294,61 @@ impl Roster {
 
     /// Some members, in the order of their keys.
     pub(crate) fn page(&self, query: &PresenceQuery) -> PresencePage {
-        let start = match &query.after {
-            Some(key) => Bound::Excluded(key),
-            None => Bound::Unbounded,
-        };
         let limit = query.limit.min(PresenceQuery::LIMIT_MAX) as usize;
-        let mut members = self.members.range((start, Bound::Unbounded));
+        let mut members = self.members.behind(query.after.as_ref());
         let page: Vec<_> = members.by_ref().take(limit).collect();
         let has_more = members.next().is_some();
-        let last = page.last().map(|(key, _)| (*key).clone());
+        let last = page.last().map(|(key, _)| key.clone());
         PresencePage {
             members: self.members(),
             next: last.filter(|_| has_more),
-            page: page.into_iter().map(present).collect(),
+            page: page.iter().map(present).collect(),
         }
     }
 
     /// Connections that stand for members.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn connections(&self) -> usize {
-        let members = self.members.values();
-        members.map(|member| member.connections as usize).sum()
+        let members = self.members.each();
+        members.map(|(_, member)| member.connections as usize).sum()
     }
 
     /// Panics unless its tables agree.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn check(&self) {
-        let mut away = 0;
-        for (key, member) in &self.members {
-            assert_eq!(member.connections == 0, member.away.is_some(), "{key:?}");
-            let may_be_away = member.user.is_some() || member.has_session;
-            assert!(member.away.is_none() || may_be_away, "{key:?}");
+        let (mut away, mut absent, mut bytes) = (0, 0, 0);
+        for (key, member) in self.members.each() {
+            assert_eq!(member.connections == 0, member.is_away, "{key:?}");
+            let may_be_away = member.user().is_some() || member.has_session;
+            assert!(!member.is_away || may_be_away, "{key:?}");
+            assert_eq!(self.absences.contains_key(&key), member.is_away, "{key:?}");
             let is_connection = matches!(key, PresenceKey::Connection(_));
-            let is_away = member.away.is_some() && member.user.is_some();
+            let is_away = member.is_away && member.user().is_some();
             away += usize::from(is_away && is_connection);
+            absent += usize::from(member.is_away);
+            bytes += member.bytes();
         }
+        assert_eq!(self.bytes, bytes);
+        assert_eq!(self.absences.len(), absent);
         assert_eq!(self.away.values().map(Vec::len).sum::<usize>(), away);
-        let users = self.members.iter();
+        let users = self.members.each();
         let users = users.filter(|(key, _)| matches!(key, PresenceKey::User(_)));
         let users: usize = users.map(|(_, member)| member.connections as usize).sum();
         assert_eq!(self.users.len(), users);
     }
 }
 
-fn present((key, member): (&PresenceKey, &RosterMember)) -> PresentMember {
+fn present((key, member): &(PresenceKey, &RosterMember)) -> PresentMember {
     PresentMember {
         connection: match key {
             PresenceKey::Connection(who) => Some(*who),
             PresenceKey::User(_) => None,
         },
-        user: member.user.clone(),
-        data: member.data.clone(),
-        state: match member.away {
-            None => PresenceState::Here,
-            Some(_) => PresenceState::Away,
+        user: member.user().cloned(),
+        data: member.data().cloned(),
+        state: match member.is_away {
+            false => PresenceState::Here,
+            true => PresenceState::Away,
         },
     }
 }

@@ -39,7 +39,7 @@ fn event(change: Option<Change>) -> Option<PresenceEvent> {
 
 #[test]
 fn a_user_is_there_from_its_first_connection_to_its_last() {
-    let mut roster = Roster::new(CLASS, PresenceOf::Users, Account::default());
+    let mut roster = Roster::new(CLASS, PresenceOf::Users, &Account::default());
     let join = |roster: &mut Roster, slot| event(roster.join(newcomer(slot, user("ann"), None)));
     assert_eq!(join(&mut roster, 1), Some(PresenceEvent::Join));
     assert_eq!(join(&mut roster, 2), None);
@@ -67,7 +67,7 @@ fn a_user_is_there_from_its_first_connection_to_its_last() {
 
 #[test]
 fn a_connection_comes_back_as_its_users_next() {
-    let mut roster = Roster::new(CLASS, PresenceOf::Connections, Account::default());
+    let mut roster = Roster::new(CLASS, PresenceOf::Connections, &Account::default());
     assert!(roster.join(newcomer(1, user("ann"), data("1"))).is_some());
     assert!(roster.join(newcomer(2, None, None)).is_some());
     let lost = |roster: &mut Roster, slot, number| {
@@ -89,7 +89,7 @@ fn a_connection_comes_back_as_its_users_next() {
 /// Whoever is no user comes back by its session alone, be its connection lost already or not.
 #[test]
 fn a_session_comes_back_whoever_it_is() {
-    let mut roster = Roster::new(CLASS, PresenceOf::Connections, Account::default());
+    let mut roster = Roster::new(CLASS, PresenceOf::Connections, &Account::default());
     let session = |slot, continuity| Newcomer {
         continuity,
         ..newcomer(slot, None, data("me"))
@@ -129,7 +129,7 @@ fn a_session_comes_back_whoever_it_is() {
 
 #[test]
 fn pages_name_everybody_once() {
-    let mut roster = Roster::new(CLASS, PresenceOf::Users, Account::default());
+    let mut roster = Roster::new(CLASS, PresenceOf::Users, &Account::default());
     for slot in 0..25 {
         let name = (slot % 2 == 0).then(|| Arc::from(format!("user-{slot:02}")));
         roster.join(newcomer(slot, name, None));
@@ -175,7 +175,7 @@ fn any_newcomer(random: &mut Rng, slot: u32) -> Newcomer {
 fn events_tell_who_is_there() {
     let mut random = Rng::with_seed(11);
     for of in [PresenceOf::Connections, PresenceOf::Users] {
-        let mut roster = Roster::new(CLASS, of, Account::default());
+        let mut roster = Roster::new(CLASS, of, &Account::default());
         let mut known: BTreeSet<(PresenceKey, bool)> = BTreeSet::new();
         let (mut joined, mut away) = (Vec::new(), Vec::new());
         let mut connections = 0;
@@ -230,8 +230,8 @@ fn events_tell_who_is_there() {
             if let Some(change) = change {
                 learn(&mut known, change);
             }
-            let members = roster.members.iter();
-            let members = members.map(|(key, member)| (key.clone(), member.away.is_some()));
+            let members = roster.members.each();
+            let members = members.map(|(key, member)| (key, member.is_away));
             assert_eq!(members.collect::<BTreeSet<_>>(), known, "{number}");
             roster.check();
         }

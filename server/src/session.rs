@@ -2,6 +2,7 @@
 //! from elsewhere.
 
 pub(crate) mod admitted;
+pub(crate) mod age;
 pub(crate) mod answering;
 pub(crate) mod background;
 pub(crate) mod batch;

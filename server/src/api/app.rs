@@ -35,7 +35,7 @@ use crate::session::options::SessionOptions;
 use crate::session::refusals::RefusalCounts;
 use crate::session::resuming::Resumed;
 use crate::session::shared::{SessionRules, Shared};
-use crate::session::token::SecretSource;
+use crate::session::token::SessionKeySource;
 use crate::store::counts::StoreCounts;
 use crate::store::options::Persistence;
 use crate::versions::Versions;
@@ -66,7 +66,7 @@ pub struct App {
     stored: Arc<StoreCounts>,
     cluster: Option<Cluster>,
     view: Option<Arc<ClusterView>>,
-    secrets: SecretSource,
+    session_key: SessionKeySource,
     registry: Arc<Registry>,
     hooks: Hooks,
 }
@@ -102,7 +102,7 @@ impl App {
             stored: Arc::default(),
             cluster: None,
             view: None,
-            secrets: SecretSource::default(),
+            session_key: SessionKeySource::default(),
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
         }
@@ -267,8 +267,11 @@ impl App {
     /// Tokens of sessions that are the same in every run, and that anybody can guess.
     #[doc(hidden)] // For simulations.
     pub fn with_guessable_sessions(self) -> App {
-        let secrets = SecretSource::Counted(0);
-        App { secrets, ..self }
+        let session_key = SessionKeySource::Fixed;
+        App {
+            session_key,
+            ..self
+        }
     }
 
     /// Where handlers and middleware are registered: now, and while the server runs.
@@ -422,7 +425,7 @@ impl App {
             latencies: Arc::default(),
             refusals: self.refusals,
             gate: self.gate,
-            sessions: SessionRules::new(self.sessions, self.secrets, config.shards),
+            sessions: SessionRules::new(self.sessions, self.session_key, config.shards),
             user_log: config.user_log,
             encodings: OnceLock::new(),
             runtime,

@@ -203,7 +203,7 @@ impl Application for Service {
             .get_or_init(|| cx.encodings_present().clone());
         session.open(cx.now_ms());
         let connection = ConnectionId(cx.address()).text();
-        let token = resume::begin(cx, &mut self.state, &self.shared, session);
+        let token = resume::begin(cx, &self.shared, session);
         let admitted = match is_centrifuge(cx) {
             // It is answered with that when it connects.
             true => None,
@@ -418,7 +418,7 @@ impl Application for Service {
         if let Some(hook) = self.code.hooks.disconnect.clone() {
             hook(&mut self.context(cx, &mut session), reason);
         }
-        resume::closed(cx, &mut self.state, &mut session, reason);
+        resume::closed(cx, &mut self.state, &self.shared, &mut session, reason);
     }
 
     fn closing(

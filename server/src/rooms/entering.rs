@@ -60,15 +60,18 @@ impl<'r> RoomToJoin<'r> {
 
     /// What presence knows of the connection's session.
     fn continuity(&self, cx: &Context<'_>) -> Continuity {
-        match (self.before, cx.session.resumable()) {
+        match (self.before, cx.session.outlives()) {
             (Some(before), _) => Continuity::Resumed(before),
-            (None, Some(_)) => Continuity::Session,
-            (None, None) => Continuity::None,
+            (None, true) => Continuity::Session,
+            (None, false) => Continuity::None,
         }
     }
 
     /// The session's next connection shows the same.
     fn remember_shown(&self, cx: &mut Context<'_>) {
+        if self.shown.is_none() && cx.session.resumable().is_none() {
+            return;
+        }
         let rooms_max = cx.shared.rooms_per_connection_max;
         if let Some(resumable) = cx.session.resumable_mut() {
             resumable.show(self.room.name(), self.shown.as_ref());

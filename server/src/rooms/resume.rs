@@ -14,10 +14,10 @@ use crate::session::limits::Limits;
 use crate::session::metadata::Precedence;
 use crate::session::record::SessionRecord;
 use crate::session::records::{Take, TakeOutcome};
-use crate::session::resumable::{Resumable, Taking};
+use crate::session::resumable::Taking;
 use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
-use crate::session::token::SessionToken;
+use crate::session::token::{Secret, SessionToken};
 use crate::wire::failure::{too_many_waiting, unavailable};
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{Address, CloseReason, Context as Engine, Notice, Since};
@@ -41,19 +41,19 @@ enum SessionNotice {
 /// for how many milliseconds it does.
 pub(crate) fn begin(
     engine: &Engine<'_>,
-    state: &mut ShardState,
     shared: &Shared,
     session: &mut Session,
 ) -> Option<(String, u64)> {
-    let resume_ms = shared.sessions.resume_ms?;
-    let Some(secret) = state.secrets.take() else {
-        tracing::error!("the kernel gives no random numbers: a session cannot be resumed");
-        return None;
-    };
-    let resumable = Resumable::new(secret, shared.sessions.next_number());
-    let token = resumable.token(engine.address()).to_string();
-    session.more().resumable = Some(Box::new(resumable));
-    Some((token, resume_ms))
+    let rules = &shared.sessions;
+    let (resume_ms, key) = (rules.resume_ms?, rules.key.as_ref()?);
+    session.outlive();
+    Some((key.token(engine.address()).to_string(), resume_ms))
+}
+
+/// The secret of a connection's session, if that may outlive it.
+fn secret_of(shared: &Shared, session: &Session, connection: Address) -> Option<Secret> {
+    let key = shared.sessions.key.as_ref()?;
+    session.outlives().then(|| key.secret(connection))
 }
 
 /// A client wants to go on with a session, from these places in its rooms.
@@ -62,11 +62,11 @@ pub(crate) fn ask(
     token: &str,
     since: HashMap<String, Since>,
 ) -> Result<(), Problem> {
-    let Some(resumable) = cx.session.resumable() else {
+    if !cx.session.outlives() {
         return Err(refused(cx));
-    };
-    let own = resumable.secret;
-    if resumable.taking.is_some() {
+    }
+    let resumable = cx.session.resumable();
+    if resumable.is_some_and(|resumable| resumable.taking.is_some()) {
         return Err(Problem::new(Code::BadRequest, ONE_AT_A_TIME));
     }
     if !cx.session.has_space(Limits::REQUESTS_PER_CONNECTION_MAX) {
@@ -74,7 +74,8 @@ pub(crate) fn ask(
     }
     let me = cx.engine.address();
     let token = SessionToken::parse(token);
-    let token = token.filter(|token| token.connection != me || token.secret != own);
+    let own = secret_of(cx.shared, cx.session, me);
+    let token = token.filter(|token| token.connection != me || Some(token.secret) != own);
     let Some(token) = token else {
         return Err(refused(cx));
     };
@@ -131,10 +132,10 @@ pub(crate) fn notified(cx: &mut Context<'_>, notice: Notice) -> Option<WentOn> {
 /// Another connection goes on with the session of this one, which was thought to be gone.
 fn give_away(cx: &mut Context<'_>, take: &Take) {
     let (now_ms, me) = (cx.engine.now_ms(), cx.engine.address());
-    let secret = cx.session.resumable().map(|resumable| resumable.secret);
+    let secret = secret_of(cx.shared, cx.session, me);
     let secret = secret.filter(|secret| take.may_have(*secret, cx.user()));
     let given = secret.map(|secret| {
-        let record = record_of(cx.session, cx.engine.rooms());
+        let record = record_of(cx.session, me, cx.engine.rooms());
         let due_ms = cx.state.waiting.lend(me.ticket, secret, now_ms);
         cx.engine.wake_shard_at(due_ms);
         cx.disconnect(CloseCode::RESUMED, GIVEN_AWAY);
@@ -147,24 +148,29 @@ fn give_away(cx: &mut Context<'_>, take: &Take) {
 const GIVEN_AWAY: &str = "another connection goes on with this session";
 
 /// What outlives the connection, which has it no more.
-fn record_of(session: &mut Session, rooms: Vec<Arc<str>>) -> Box<SessionRecord> {
-    let identity = session.identity().clone();
-    let more = session.more();
-    let metadata = std::mem::take(&mut more.metadata);
-    let resumable = more.resumable.take();
-    let number = resumable.as_ref().map_or(0, |resumable| resumable.number);
+fn record_of(
+    session: &mut Session,
+    connection: Address,
+    rooms: Vec<Arc<str>>,
+) -> Box<SessionRecord> {
+    let (identity, began) = (session.identity().clone(), session.began(connection));
+    let resumable = session.end_with_connection().unwrap_or_default();
+    let metadata = session
+        .some_mut()
+        .map(|more| std::mem::take(&mut more.metadata));
     Box::new(SessionRecord {
         identity,
-        metadata,
-        rooms: resumable.map_or_else(Vec::new, |resumable| resumable.into_rooms(rooms)),
-        number,
+        metadata: metadata.unwrap_or_default(),
+        rooms: resumable.into_rooms(rooms),
+        began,
         origin: None,
     })
 }
 
 /// The connection has what it wanted, or hears that there is nothing.
 fn go_on(cx: &mut Context<'_>, from: Address, given: Option<Box<SessionRecord>>) -> Option<WentOn> {
-    let resumable = cx.session.resumable_mut();
+    let more = cx.session.some_mut();
+    let resumable = more.and_then(|more| more.resumable.as_mut());
     let taking = resumable.and_then(|resumable| resumable.taking.take());
     let Some(taking) = taking else {
         // It has ended its own session meanwhile.
@@ -184,7 +190,7 @@ fn go_on(cx: &mut Context<'_>, from: Address, given: Option<Box<SessionRecord>>)
     let SessionRecord {
         metadata,
         rooms,
-        number,
+        began,
         origin,
         ..
     } = *record;
@@ -195,15 +201,19 @@ fn go_on(cx: &mut Context<'_>, from: Address, given: Option<Box<SessionRecord>>)
         }
         Some(origin) => FormerConnection::EarlierProcess(origin.connection),
     };
-    let more = cx.session.more();
-    if let Some(resumable) = &mut more.resumable {
-        // What the older session has counts, in whatever order they come.
-        let precedence = match number < resumable.number {
-            true => Precedence::Other,
-            false => Precedence::Own,
-        };
-        more.metadata.merge(metadata, precedence);
-        resumable.number = resumable.number.min(number);
+    let own = cx.session.began(cx.engine.address());
+    // What the older session has counts, in whatever order they come.
+    let precedence = match began < own {
+        true => Precedence::Other,
+        false => Precedence::Own,
+    };
+    if cx.session.outlives() {
+        if !metadata.is_empty() {
+            cx.session.more().metadata.merge(metadata, precedence);
+        }
+        if let Some(resumable) = cx.session.resumable_mut() {
+            resumable.began = Some(began.min(own));
+        }
     }
     rejoin(cx, before, rooms, since, call)
 }
@@ -301,15 +311,16 @@ fn give(engine: &mut Engine<'_>, from: Address, to: Address, taken: TakeOutcome)
 pub(crate) fn closed(
     engine: &mut Engine<'_>,
     state: &mut ShardState,
+    shared: &Shared,
     session: &mut Session,
     reason: CloseReason,
 ) {
-    let Some(secret) = session.resumable().map(|resumable| resumable.secret) else {
+    let (who, now_ms) = (engine.address(), engine.now_ms());
+    if !reason.may_return() {
         return;
-    };
-    if reason.may_return() {
-        let record = record_of(session, engine.rooms());
-        let (who, now_ms) = (engine.address(), engine.now_ms());
+    }
+    if let Some(secret) = secret_of(shared, session, who) {
+        let record = record_of(session, who, engine.rooms());
         let due_ms = state.waiting.keep(who.ticket, secret, record, now_ms);
         engine.wake_shard_at(due_ms);
     }
@@ -320,9 +331,7 @@ impl Context<'_> {
     /// nothing from now on, and whoever comes back begins anew. Does nothing where sessions do not
     /// outlive connections ([`crate::App::sessions`]).
     pub fn end_session(&mut self) {
-        if let Some(more) = self.session.some_mut() {
-            more.resumable = None;
-        }
+        self.session.end_with_connection();
         self.session.shrink();
     }
 }

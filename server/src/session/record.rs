@@ -1,5 +1,6 @@
 //! A session without its connection: what the next connection takes over.
 
+use crate::session::age::SessionAge;
 use crate::session::identity::Identity;
 use crate::session::metadata::Metadata;
 use crate::session::origin::SessionOrigin;
@@ -12,8 +13,8 @@ pub(crate) struct SessionRecord {
     pub(crate) identity: Identity,
     pub(crate) metadata: Metadata,
     pub(crate) rooms: Vec<KeptRoom>,
-    /// Which session of the process it is, in the order in which they began.
-    pub(crate) number: u64,
+    /// When it began.
+    pub(crate) began: SessionAge,
     /// `None`: it is of this process.
     pub(crate) origin: Option<Box<SessionOrigin>>,
 }

@@ -273,7 +273,7 @@ impl Drop for Records {
 mod tests {
     use super::*;
     use crate::session::identity::Identity;
-    use crate::session::token::{SecretSource, Secrets};
+    use crate::session::token::some_secrets;
 
     const KEEP_MS: u64 = 1_000;
 
@@ -302,10 +302,8 @@ mod tests {
 
     /// `count` sessions, one a millisecond from 1 on.
     fn bench(count: u32) -> Bench {
-        let mut secrets = Secrets::new(SecretSource::Counted(0));
         let mut records = Records::new(KEEP_MS, Arc::default());
-        let secrets = (0..count).map(|slot| {
-            let secret = secrets.take().expect("counted");
+        let secrets = (0..count).zip(some_secrets()).map(|(slot, secret)| {
             let user = format!("user-{slot}");
             let due = records.keep(ticket(slot), secret, record(&user), u64::from(slot) + 1);
             assert_eq!(due, u64::from(slot) + 1 + KEEP_MS);

@@ -1,27 +1,26 @@
-//! What a connection has of its session while it is there: the secret of its token, what it shows
-//! in rooms, and the session of an earlier connection that it wants to go on with.
+//! What only some connections have of their sessions while they are there: what they show in rooms,
+//! the session of an earlier connection that they want to go on with, and since when they have it.
 //!
-//! Invariant: what it shows is bounded by the rooms that it may be in. Kept by the session, used by
+//! Invariant: what one shows is bounded by the rooms that it may be in. Whoever has nothing of that
+//! keeps nothing: a secret is made when it is needed. Kept by the session, used by
 //! `rooms/resume.rs`.
 
+use crate::session::age::SessionAge;
 use crate::session::call::OwnedCall;
 use crate::session::record::KeptRoom;
-use crate::session::token::{Secret, SessionToken};
-use shardcast_engine::{Address, OwnedData, Since};
+use shardcast_engine::{OwnedData, Since};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The part of a connection that outlives it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Resumable {
-    pub(crate) secret: Secret,
     /// What it shows in rooms; some of them it may have left, or was refused.
     shown: Vec<KeptRoom>,
     /// What it wants to go on with, until it hears of it.
     pub(crate) taking: Option<Box<Taking>>,
-    /// Which session of the process it is, in the order in which they began: that of the oldest
-    /// connection that it had.
-    pub(crate) number: u64,
+    /// When the oldest connection opened that the session had. `None`: it is this one.
+    pub(crate) began: Option<SessionAge>,
 }
 
 /// A request to go on with a session, under way.
@@ -33,21 +32,6 @@ pub(crate) struct Taking {
 }
 
 impl Resumable {
-    pub(crate) fn new(secret: Secret, number: u64) -> Resumable {
-        Resumable {
-            secret,
-            shown: Vec::new(),
-            taking: None,
-            number,
-        }
-    }
-
-    /// What the client goes on with after this connection.
-    pub(crate) fn token(&self, connection: Address) -> SessionToken {
-        let secret = self.secret;
-        SessionToken { connection, secret }
-    }
-
     /// The connection shows this in a room from now on.
     pub(crate) fn show(&mut self, room: &str, shown: Option<&OwnedData>) {
         self.shown.retain(|kept| *kept.room != *room);
@@ -60,6 +44,11 @@ impl Resumable {
     /// Whether it shows something in more rooms than this: some of them it is not in.
     pub(crate) fn shows_more_than(&self, rooms_max: usize) -> bool {
         self.shown.len() > rooms_max
+    }
+
+    /// There is nothing to keep.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shown.is_empty() && self.taking.is_none() && self.began.is_none()
     }
 
     /// What it shows in other rooms than these is of no use.

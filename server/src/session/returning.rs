@@ -195,7 +195,7 @@ impl Drop for Returning {
 mod tests {
     use super::*;
     use crate::session::identity::Identity;
-    use crate::session::token::{Secret, SecretSource, Secrets};
+    use crate::session::token::{Secret, some_secrets};
     use shardcast_engine::{Address, Ticket};
 
     fn at(shard: u16, slot: u32) -> Address {
@@ -207,8 +207,7 @@ mod tests {
     }
 
     fn secrets(count: usize) -> Vec<Secret> {
-        let mut secrets = Secrets::new(SecretSource::Counted(0));
-        (0..count).filter_map(|_| secrets.take()).collect()
+        some_secrets().take(count).collect()
     }
 
     fn shelved(connection: Address, secret: Secret, proof: NeededProof, ms: u64) -> ShelvedSession {

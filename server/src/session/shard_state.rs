@@ -4,7 +4,6 @@
 use crate::limits::limiter::ShardLimiter;
 use crate::session::permits::Permits;
 use crate::session::shared::Shared;
-use crate::session::token::Secrets;
 use crate::session::waiting::WaitingSessions;
 use shardcast_engine::Tag;
 
@@ -28,7 +27,6 @@ pub(crate) struct ShardState {
     pub(crate) limiter: Option<Box<ShardLimiter>>,
     /// Sessions whose connections are gone.
     pub(crate) waiting: WaitingSessions,
-    pub(crate) secrets: Secrets,
 }
 
 impl ShardState {
@@ -51,7 +49,6 @@ impl ShardState {
             random: fastrand::Rng::new(),
             limiter: limiter.map(Box::new),
             waiting,
-            secrets: Secrets::new(shared.sessions.secrets),
         }
     }
 

@@ -12,14 +12,13 @@ use crate::session::latencies::Latencies;
 use crate::session::options::SessionOptions;
 use crate::session::refusals::RefusalCounts;
 use crate::session::shelf::Shelf;
-use crate::session::token::SecretSource;
+use crate::session::token::{SessionKey, SessionKeySource};
 use crate::session::waiting::WaitingLimits;
 use crate::versions::Versions;
 use shardcast_engine::{
     EncodingId, EncodingsPresent, Handle as EngineHandle, LogClass, Publish, Refused,
 };
 use shardcast_protocol::dialect::Rules;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -77,19 +76,18 @@ pub(crate) struct SessionRules {
     pub(crate) shards: usize,
     /// Of each shard.
     pub(crate) limits: WaitingLimits,
-    pub(crate) secrets: SecretSource,
+    /// What their secrets are made with, where they do.
+    pub(crate) key: Option<SessionKey>,
     /// Of all shards.
     pub(crate) counts: Arc<SessionCounts>,
     /// Where sessions outlive the process, set before the engine starts. Empty: they do not.
     pub(crate) shelf: OnceLock<Arc<Shelf>>,
-    /// Sessions that have begun: counted where one opens, if they may outlive their connections.
-    begun: AtomicU64,
 }
 
 impl SessionRules {
     pub(crate) fn new(
         options: SessionOptions,
-        secrets: SecretSource,
+        key: SessionKeySource,
         shards: usize,
     ) -> SessionRules {
         let SessionOptions {
@@ -98,7 +96,11 @@ impl SessionRules {
             bytes_max,
         } = options.clamped();
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let resume_ms = resume.map(millis);
+        let key = resume.and_then(|_| SessionKey::new(key));
+        if resume.is_some() && key.is_none() {
+            tracing::error!("the kernel gives no random numbers: no session can be resumed");
+        }
+        let resume_ms = resume.filter(|_| key.is_some()).map(millis);
         SessionRules {
             resume_ms,
             shards,
@@ -107,16 +109,10 @@ impl SessionRules {
                 count_max: waiting_max,
                 bytes_max: bytes_max / shards.max(1),
             },
-            secrets,
+            key,
             counts: Arc::default(),
             shelf: OnceLock::new(),
-            begun: AtomicU64::new(0),
         }
-    }
-
-    /// The number of a session that begins, above those of all before.
-    pub(crate) fn next_number(&self) -> u64 {
-        self.begun.fetch_add(1, Ordering::Relaxed)
     }
 }
 

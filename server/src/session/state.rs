@@ -7,6 +7,7 @@
 //! the connection's slot; the service calls it.
 
 use crate::session::admitted::Admitted;
+use crate::session::age::SessionAge;
 use crate::session::batch::Batch;
 use crate::session::centrifuge::CentrifugeState;
 use crate::session::guarded::{Guarded, HeldMessage};
@@ -18,7 +19,7 @@ use crate::session::resumable::Resumable;
 use crate::session::reverse::Reverse;
 use crate::session::task::Task;
 use crate::session::validity::Validity;
-use shardcast_engine::{Answer, Tag};
+use shardcast_engine::{Address, Answer, Tag};
 use shardcast_protocol::dialect::Dialect;
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -27,7 +28,7 @@ use std::num::NonZeroU64;
 #[derive(Debug)]
 pub struct SessionState<C> {
     /// Engine time when the connection opened, plus one: never zero, so that an
-    /// `Option` of it costs nothing more.
+    /// `Option` of it costs nothing more. The highest bit says [`SessionState::outlives`].
     opened_ms_plus_1: NonZeroU64,
     more: Option<Box<More<C>>>,
 }
@@ -59,13 +60,15 @@ pub(crate) struct More<C> {
     pub(crate) held: Option<Box<HeldMessage>>,
     pub(crate) batches: Vec<Batch>,
     pub(crate) reverse: Reverse,
-    /// `None`: the connection's end is its session's.
+    /// What goes on after the connection besides.
     pub(crate) resumable: Option<Box<Resumable>>,
     /// What only clients of the Centrifuge protocol have. `None`: nothing of it.
     pub(crate) centrifuge: Option<Box<CentrifugeState>>,
 }
 
 impl<C> SessionState<C> {
+    const OUTLIVES: NonZeroU64 = NonZeroU64::MIN.saturating_add((1 << 63) - 1);
+
     pub(crate) fn new(opened_ms: u64, identity: Identity) -> SessionState<C> {
         let mut session = SessionState {
             opened_ms_plus_1: NonZeroU64::MIN.saturating_add(opened_ms),
@@ -76,7 +79,7 @@ impl<C> SessionState<C> {
     }
 
     pub(crate) fn opened_ms(&self) -> u64 {
-        self.opened_ms_plus_1.get() - 1
+        (self.opened_ms_plus_1.get() & !Self::OUTLIVES.get()) - 1
     }
 
     /// The connection opens only now.
@@ -120,13 +123,38 @@ impl<C> SessionState<C> {
         self.some_mut()?.held.take()
     }
 
-    /// What goes on after the connection.
+    /// The session may outlive the connection, from now on.
+    pub(crate) fn outlive(&mut self) {
+        self.opened_ms_plus_1 |= Self::OUTLIVES;
+    }
+
+    /// Whether it may.
+    pub(crate) fn outlives(&self) -> bool {
+        self.opened_ms_plus_1.get() & Self::OUTLIVES.get() != 0
+    }
+
+    /// The connection's end is its session's, from now on. What was to go on after it.
+    pub(crate) fn end_with_connection(&mut self) -> Option<Box<Resumable>> {
+        let opened_ms = self.opened_ms();
+        self.open(opened_ms);
+        self.some_mut()?.resumable.take()
+    }
+
+    /// What goes on after the connection, if it is more than what it is in.
     pub(crate) fn resumable(&self) -> Option<&Resumable> {
         self.some()?.resumable.as_deref()
     }
 
+    /// The same, to add to it. `None`: nothing goes on.
     pub(crate) fn resumable_mut(&mut self) -> Option<&mut Resumable> {
-        self.some_mut()?.resumable.as_deref_mut()
+        let outlives = self.outlives();
+        outlives.then(|| &mut **self.more().resumable.get_or_insert_default())
+    }
+
+    /// When the session began, which is this connection's.
+    pub(crate) fn began(&self, connection: Address) -> SessionAge {
+        let before = self.resumable().and_then(|resumable| resumable.began);
+        before.unwrap_or_else(|| SessionAge::new(self.opened_ms(), connection))
     }
 
     /// Releases the allocated part if nothing is in it.
@@ -234,7 +262,7 @@ impl<C> More<C> {
             && self.held.is_none()
             && self.batches.is_empty()
             && self.reverse.is_empty()
-            && self.resumable.is_none()
+            && (self.resumable.as_ref()).is_none_or(|resumable| resumable.is_empty())
             && self
                 .centrifuge
                 .as_ref()

@@ -1,10 +1,13 @@
 //! What a client shows to go on with its session: where the session is, and a secret.
 //!
-//! Invariant: a secret is 128 bits of the kernel's randomness, and comparing two takes the same
-//! time wherever they differ. Made when a connection opens, read when one wants to go on.
+//! Invariant: a secret is the first 128 bits of HMAC-SHA-256 over the connection's address, under a
+//! key of the process, so that no connection has to keep its own. No two connections of a process
+//! have one address, and comparing two secrets takes the same time wherever they differ. Told when
+//! a connection opens, checked when one wants to go on.
 
 use crate::wire::connection_id::ConnectionId;
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use shardcast_engine::Address;
 use std::fmt;
 
@@ -86,55 +89,67 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// One shard's secrets that nobody has yet: the kernel is asked once for several.
-pub(crate) struct Secrets {
-    bytes: [u8; Secrets::BYTES],
-    used: usize,
-    source: SecretSource,
-}
+/// What the secrets of one process are made with.
+#[derive(Clone)]
+pub(crate) struct SessionKey(hmac::Key);
 
-/// Where secrets come from.
+/// Where it comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum SecretSource {
+pub(crate) enum SessionKeySource {
     #[default]
     Kernel,
     /// The same in every run, for simulations.
-    Counted(u64),
+    Fixed,
 }
 
-impl Secrets {
-    const BYTES: usize = 16 * Secret::BYTES;
+impl SessionKey {
+    const BYTES: usize = 32;
 
-    pub(crate) fn new(source: SecretSource) -> Secrets {
-        Secrets {
-            bytes: [0; Secrets::BYTES],
-            used: Secrets::BYTES,
-            source,
+    /// `None`: the kernel has no randomness.
+    pub(crate) fn new(source: SessionKeySource) -> Option<SessionKey> {
+        let mut bytes = [7; SessionKey::BYTES];
+        if source == SessionKeySource::Kernel {
+            getrandom::fill(&mut bytes).ok()?;
         }
+        let key = SessionKey(hmac::Key::new(hmac::HMAC_SHA256, &bytes));
+        bytes.fill(0);
+        Some(key)
     }
 
-    /// A secret that nobody else gets. `None`: the kernel has no randomness.
-    pub(crate) fn take(&mut self) -> Option<Secret> {
-        if let SecretSource::Counted(count) = &mut self.source {
-            *count += 1;
-            return Some(Secret(u128::from(*count).to_be_bytes()));
-        }
-        if self.used == Secrets::BYTES {
-            getrandom::fill(&mut self.bytes).ok()?;
-            self.used = 0;
-        }
-        let secret = self.bytes[self.used..].first_chunk().copied();
-        // What was given out does not stay here.
-        self.bytes[self.used..self.used + Secret::BYTES].fill(0);
-        self.used += Secret::BYTES;
-        secret.map(Secret)
+    /// The secret of a connection's session.
+    pub(crate) fn secret(&self, connection: Address) -> Secret {
+        let Address { shard, ticket } = connection;
+        let mut address = [0; 10];
+        address[..2].copy_from_slice(&shard.to_be_bytes());
+        address[2..6].copy_from_slice(&ticket.slot.to_be_bytes());
+        address[6..].copy_from_slice(&ticket.generation.to_be_bytes());
+        let tag = hmac::sign(&self.0, &address);
+        let secret = tag.as_ref().first_chunk().copied();
+        Secret(secret.expect("SHA-256 has 32 bytes"))
+    }
+
+    /// The token of a connection's session.
+    pub(crate) fn token(&self, connection: Address) -> SessionToken {
+        let secret = self.secret(connection);
+        SessionToken { connection, secret }
     }
 }
 
-impl fmt::Debug for Secrets {
+impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secrets")
+        f.write_str("SessionKey")
     }
+}
+
+/// Secrets of one process, each another's.
+#[cfg(test)]
+pub(crate) fn some_secrets() -> impl Iterator<Item = Secret> {
+    let key = SessionKey::new(SessionKeySource::Fixed).expect("it needs no randomness");
+    (0..).map(move |slot| {
+        let generation = 1;
+        let ticket = shardcast_engine::Ticket { slot, generation };
+        key.secret(Address { shard: 0, ticket })
+    })
 }
 
 #[cfg(test)]
@@ -171,11 +186,22 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_comes_twice() {
-        let mut secrets = Secrets::new(SecretSource::Kernel);
-        let taken = (0..1_000).map(|_| secrets.take().expect("randomness").0);
-        let different: HashSet<[u8; 16]> = taken.collect();
-        assert_eq!(different.len(), 1_000);
+    fn no_two_connections_and_no_two_processes_have_one_secret() {
+        let keys = [SessionKeySource::Kernel; 2].map(SessionKey::new);
+        let mut different = HashSet::new();
+        for key in keys.iter().flatten() {
+            for shard in 0..10 {
+                for slot in 0..10 {
+                    for generation in 0..10 {
+                        let ticket = Ticket { slot, generation };
+                        let secret = key.secret(Address { shard, ticket });
+                        assert_eq!(secret, key.secret(Address { shard, ticket }));
+                        different.insert(secret.0);
+                    }
+                }
+            }
+        }
+        assert_eq!(different.len(), 2_000);
     }
 
     #[test]

@@ -178,7 +178,7 @@ mod tests {
     use crate::session::identity::Identity;
     use crate::session::origin::NeededProof;
     use crate::session::shelf::ShelvedSession;
-    use crate::session::token::{SecretSource, Secrets};
+    use crate::session::token::some_secrets;
     use shardcast_engine::Address;
     use std::time::Duration;
 
@@ -205,10 +205,9 @@ mod tests {
     }
 
     /// What a process leaves: of so many sessions, one that ends in one second, in two, and so on.
-    fn left(secrets: &mut Secrets, count: u64) -> (Vec<Secret>, Arc<Shelf>) {
+    fn left(secrets: impl Iterator<Item = Secret>, count: u64) -> (Vec<Secret>, Arc<Shelf>) {
         let mut drawn = Vec::new();
-        let sessions = (1..=count).map(|number| {
-            let secret = secrets.take().expect("counted");
+        let sessions = (1..=count).zip(secrets).map(|(number, secret)| {
             drawn.push(secret);
             ShelvedSession {
                 connection: at(100 + number as u32),
@@ -244,7 +243,7 @@ mod tests {
 
     #[test]
     fn both_processes_sessions_share_one_bound() {
-        let mut secrets = Secrets::new(SecretSource::Counted(0));
+        let mut secrets = some_secrets();
         let (_, shelf) = left(&mut secrets, 6);
         let (mut waiting, counts) = beginning(LIMITS, &shelf);
         assert_eq!((waiting.count(), evicted(&counts)), (4, 2));
@@ -254,7 +253,7 @@ mod tests {
             "those with the least time end"
         );
         for slot in 0..3 {
-            let secret = secrets.take().expect("counted");
+            let secret = secrets.next().expect("one more");
             waiting.keep(at(slot).ticket, secret, record(), 100);
         }
         assert_eq!((waiting.count(), evicted(&counts)), (4, 5));
@@ -264,7 +263,7 @@ mod tests {
             "one of the earlier process is left"
         );
         for slot in 3..6 {
-            let secret = secrets.take().expect("counted");
+            let secret = secrets.next().expect("one more");
             waiting.keep(at(slot).ticket, secret, record(), 200);
         }
         assert_eq!((waiting.count(), evicted(&counts)), (4, 8));
@@ -274,7 +273,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_over_both() {
-        let mut secrets = Secrets::new(SecretSource::Counted(0));
+        let mut secrets = some_secrets();
         let (_, shelf) = left(&mut secrets, 3);
         let each = record().bytes();
         let limits = WaitingLimits {
@@ -283,7 +282,7 @@ mod tests {
         };
         let (mut waiting, counts) = beginning(limits, &shelf);
         assert_eq!(waiting.bytes(), 3 * each);
-        let secret = secrets.take().expect("counted");
+        let secret = secrets.next().expect("one more");
         waiting.keep(at(1).ticket, secret, record(), 5);
         assert_eq!((waiting.bytes(), evicted(&counts)), (3 * each, 1));
         drop(waiting);
@@ -292,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_comes_back_waits_within_the_bound_where_it_was() {
-        let mut secrets = Secrets::new(SecretSource::Counted(0));
+        let mut secrets = some_secrets();
         let (drawn, shelf) = left(&mut secrets, 1);
         let (mut waiting, _) = beginning(LIMITS, &shelf);
         let take = Take {
@@ -320,10 +319,10 @@ mod tests {
 
     #[test]
     fn the_next_process_gets_both_with_the_time_that_they_have() {
-        let mut secrets = Secrets::new(SecretSource::Counted(0));
+        let mut secrets = some_secrets();
         let (_, shelf) = left(&mut secrets, 1);
         let (mut waiting, _) = beginning(LIMITS, &shelf);
-        let secret = secrets.take().expect("counted");
+        let secret = secrets.next().expect("one more");
         waiting.keep(at(1).ticket, secret, record(), 100);
         waiting.expire(600);
         drop(waiting);

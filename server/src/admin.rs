@@ -7,6 +7,7 @@ pub(crate) mod guard;
 pub(crate) mod kept;
 pub(crate) mod lifecycle;
 pub(crate) mod metrics;
+pub(crate) mod pages;
 pub(crate) mod port;
 pub(crate) mod problem;
 pub(crate) mod rules;

@@ -8,6 +8,7 @@ use crate::admin::facts::ProcessFacts;
 use crate::admin::guard::{Guard, OperatorCertificates};
 use crate::admin::kept::NotKept;
 use crate::admin::lifecycle::{InForce, Lifecycle, Stage, Steering};
+use crate::admin::pages::Pages;
 use crate::admin::rules::LiveRules;
 use crate::admin::sources::AppSources;
 use crate::admin::state::AdminState;
@@ -124,6 +125,7 @@ impl<'s> Serving<'s> {
         let centrifugo = served.then(|| CentrifugoApi::new(server.handle(), counters.clone()));
         let stage = lifecycle.clone();
         let state = AdminState::new(metrics, stage, guard, Some(api), admin_tls, centrifugo);
+        let state = state.with_pages(Pages::new(&config, server.addresses()));
         let reload = Reload {
             certificates,
             gate: of_app.gate,

@@ -1,11 +1,19 @@
 //! A page in headless Chromium joins a room and receives what a page in another one broadcasts: a
 //! client that we did not write, as users have it. In `browser/report.rs`, it shows the benchmark
-//! report.
+//! report, and in `browser/dashboard.rs` and `browser/console.rs` the pages of the admin port.
 
 #[path = "browser/chromium.rs"]
 mod chromium;
+#[path = "browser/console.rs"]
+mod console;
+#[path = "browser/dashboard.rs"]
+mod dashboard;
 #[path = "browser/inspector.rs"]
 mod inspector;
+#[path = "browser/looks.rs"]
+mod looks;
+#[path = "browser/operated.rs"]
+mod operated;
 #[path = "browser/page.rs"]
 mod page;
 #[path = "browser/report.rs"]

@@ -57,10 +57,12 @@ fn find_connections(
 }
 
 fn found_at(topics: &Topics, slots: &Slots, address: Address) -> FoundConnection {
+    let cold = slots.ref_at(address.ticket.slot).cold.as_ref();
     FoundConnection {
         address,
         peer: slots.peer(address.ticket.slot),
         user: topics.user(slots, address.ticket),
+        waiting_bytes: cold.map_or(0, |cold| cold.outbox.bytes()),
     }
 }
 

@@ -84,6 +84,8 @@ pub struct FoundConnection {
     pub peer: Peer,
     /// The user whose connection it is; `None`: nobody's.
     pub user: Option<Arc<str>>,
+    /// Bytes in its outbox: what it has not taken yet.
+    pub waiting_bytes: usize,
 }
 
 /// A topic with members.

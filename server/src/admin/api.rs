@@ -15,6 +15,7 @@ pub(crate) mod paging;
 pub(crate) mod process;
 pub(crate) mod publishing;
 pub(crate) mod rooms;
+pub(crate) mod shards;
 pub(crate) mod steering;
 
 use crate::access::bans::Bans;

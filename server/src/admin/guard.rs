@@ -1,8 +1,8 @@
 //! Who may use the admin port beyond probes: checked before any route is.
 //!
 //! Invariant: `/health` and `/ready` are answered to everybody, whatever else is asked: they tell
-//! nothing, and nothing here makes them wait. Everything else needs the token or a certificate, if
-//! operators have such;
+//! nothing, and nothing here makes them wait. Everything else, but for the files of the pages,
+//! needs the token or a certificate, if operators have such;
 //! a browser's request needs to come from a page of the port itself; and where the port is on the
 //! loopback interface, it needs to name the port by an address or `localhost`, so that no site can
 //! have its own name point here (DNS rebinding).
@@ -69,6 +69,16 @@ impl Guard {
         if proof == Proof::None {
             self.check_token(headers)?;
         }
+        self.take(0, REQUESTS)
+    }
+
+    /// Whether the files of the pages are served to a request with these headers. They tell nothing
+    /// of the server, and a browser shows no token when it is told to go somewhere.
+    ///
+    /// # Errors
+    /// Its answer.
+    pub(crate) fn check_visit(&self, headers: &HeaderMap) -> Result<(), AdminProblem> {
+        self.check_page(headers)?;
         self.take(0, REQUESTS)
     }
 

@@ -20,6 +20,7 @@ use axum::extract::rejection::{PathRejection, RawPathParamsRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, RawPathParams, Request, State};
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
+use axum::http::Uri;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -121,9 +122,15 @@ fn routes(state: Arc<AdminState>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn_with_state(state.clone(), guard));
+    let pages = Router::new()
+        .route("/", get(page))
+        .route("/console", get(page))
+        .route("/pages/{file}", get(page))
+        .layer(from_fn_with_state(state.clone(), guard_visit));
     Router::new()
         .route("/health", get(health))
         .route("/ready", get(ready))
+        .merge(pages)
         .merge(guarded)
         .method_not_allowed_fallback(not_allowed)
         .with_state(state)
@@ -146,6 +153,26 @@ async fn guard(State(state): State<Arc<AdminState>>, request: Request, next: Nex
                 false => problem.into_response(),
             }
         }
+    }
+}
+
+/// Whether a file of the pages is served.
+async fn guard_visit(
+    State(state): State<Arc<AdminState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match state.guard.check_visit(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// A page, or a file of one.
+async fn page(State(state): State<Arc<AdminState>>, uri: Uri, headers: HeaderMap) -> Response {
+    match state.pages.file(uri.path()) {
+        Some(file) => file.answer(&headers),
+        None => not_found().await,
     }
 }
 

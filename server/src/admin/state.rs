@@ -6,6 +6,7 @@ use crate::admin::centrifugo::CentrifugoApi;
 use crate::admin::guard::Guard;
 use crate::admin::lifecycle::Lifecycle;
 use crate::admin::metrics::Metrics;
+use crate::admin::pages::Pages;
 use crate::admin::tls::AdminTls;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub(crate) struct AdminState {
     pub(crate) tls: Option<AdminTls>,
     /// The server API of Centrifugo, where its protocol is spoken.
     pub(crate) centrifugo: Option<CentrifugoApi>,
+    pub(crate) pages: Pages,
 }
 
 impl AdminState {
@@ -40,7 +42,14 @@ impl AdminState {
             api,
             tls,
             centrifugo,
+            pages: Pages::default(),
         }
+    }
+
+    /// With pages that know where clients connect.
+    #[must_use]
+    pub(crate) fn with_pages(self, pages: Pages) -> AdminState {
+        AdminState { pages, ..self }
     }
 
     /// Whether new clients are welcome, or have been told to stay away.

@@ -1,10 +1,12 @@
 //! A Chromium that is driven from outside through its DevTools protocol: for pages that must stay
-//! as they are, such as files.
+//! as they are, such as files and the pages of a server.
 //!
 //! Invariant: whatever the page requests or complains about since the last look is kept until it is
 //! asked for.
 
 use super::chromium::Chromium;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use std::net::TcpStream;
 use std::path::Path;
@@ -55,18 +57,26 @@ impl Inspector {
         inspector
     }
 
-    /// Loads a file into a window of this size, for someone who prefers this colour scheme.
-    pub(crate) fn show(&mut self, file: &Path, (width, height): (u32, u32), scheme: &str) {
+    /// Loads a file into a window of this size, for someone who prefers this colour scheme, and
+    /// nothing that moves.
+    pub(crate) fn show(&mut self, file: &Path, size: (u32, u32), scheme: &str) {
+        self.visit(&format!("file://{}", file.display()), size, scheme);
+    }
+
+    /// The same with an address.
+    pub(crate) fn visit(&mut self, url: &str, (width, height): (u32, u32), scheme: &str) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}),
         );
         self.call(
             "Emulation.setEmulatedMedia",
-            json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+            json!({"features": [
+                {"name": "prefers-color-scheme", "value": scheme},
+                {"name": "prefers-reduced-motion", "value": "reduce"},
+            ]}),
         );
         self.events.clear();
-        let url = format!("file://{}", file.display());
         self.call("Page.navigate", json!({"url": url}));
         while !self
             .events
@@ -108,11 +118,49 @@ impl Inspector {
         }
     }
 
+    /// Types a text where the focus is.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.call("Input.insertText", json!({"text": text}));
+    }
+
+    /// Lets pages use the clipboard.
+    pub(crate) fn allow_clipboard(&mut self) {
+        let permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"];
+        self.call(
+            "Browser.grantPermissions",
+            json!({"permissions": permissions}),
+        );
+    }
+
+    /// Writes what the page looks like from its top to its end into a file, if somebody wants to
+    /// see it (`SCREENSHOTS_FOLDER`, a folder).
+    pub(crate) fn keep_picture(&mut self, name: &str) {
+        let Some(folder) = std::env::var_os("SCREENSHOTS_FOLDER") else {
+            return;
+        };
+        let picture = self.call(
+            "Page.captureScreenshot",
+            json!({"captureBeyondViewport": true}),
+        );
+        let picture = BASE64_STANDARD.decode(picture["data"].as_str().expect("base64"));
+        let path = Path::new(&folder).join(format!("{name}.png"));
+        std::fs::write(path, picture.expect("base64")).expect("a writable folder");
+    }
+
     /// Addresses that the page asked for, itself first.
     pub(crate) fn requested(&self) -> Vec<String> {
         let urls = self
             .of("Network.requestWillBeSent")
             .map(|event| &event["params"]["request"]["url"]);
+        urls.map(|url| url.as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    /// Addresses of the sockets that the page opened.
+    pub(crate) fn sockets(&self) -> Vec<String> {
+        let urls = self
+            .of("Network.webSocketCreated")
+            .map(|event| &event["params"]["url"]);
         urls.map(|url| url.as_str().unwrap_or_default().to_owned())
             .collect()
     }

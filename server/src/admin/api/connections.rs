@@ -21,6 +21,8 @@ pub(crate) struct ConnectionsQuery {
     room: Option<String>,
     /// An address or a network, such as 203.0.113.0/24.
     address: Option<String>,
+    /// Those that have not taken at least so many bytes yet: slow readers.
+    waiting: Option<u64>,
     /// Where the answer before ended.
     cursor: Option<String>,
     /// Connections of the answer; 100 without.
@@ -49,6 +51,9 @@ pub(crate) struct ConnectionItem {
     user: Option<String>,
     /// Address and port, or `unix`.
     address: String,
+    /// Bytes that it has not taken yet; none: nothing waits for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_bytes: Option<usize>,
 }
 
 /// One connection.
@@ -91,6 +96,7 @@ impl ConnectionItem {
             connection: ConnectionId(found.address).to_string(),
             user: found.user.as_deref().map(str::to_owned),
             address: found.peer.to_string(),
+            waiting_bytes: Some(found.waiting_bytes).filter(|bytes| *bytes > 0),
         }
     }
 }
@@ -115,9 +121,14 @@ impl AdminApi {
                 .as_ref()
                 .is_none_or(|network| ip.is_some_and(|ip| network.has(ip)))
                 && user.is_none_or(|user| found.user.as_deref() == Some(user))
+                && asked
+                    .waiting
+                    .is_none_or(|least| found.waiting_bytes as u64 >= least)
         };
         // What fits is looked for among more at a time.
-        let filters = network.is_some() || asked.room.is_some() && asked.user.is_some();
+        let filters = network.is_some()
+            || asked.waiting.is_some()
+            || asked.room.is_some() && asked.user.is_some();
         let at_once = if filters { Query::ITEMS_MAX } else { limit };
         let mut connections = Vec::new();
         for _ in 0..PAGES_MAX {

@@ -17,6 +17,7 @@ use crate::admin::api::rooms::{
     HistoryCall, HistoryClearCall, HistoryPage, PlaceInHistory, PresenceCall, PresenceMembers,
     RoomDetail, RoomsPage, RoomsQuery,
 };
+use crate::admin::api::shards::ShardsAnswer;
 use crate::admin::api::steering::{DrainAnswer, LogAnswer, LogCall};
 use crate::admin::api::{AdminApi, Asked, Called, answered};
 use crate::admin::lifecycle::Reloaded;
@@ -136,6 +137,9 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     operation!(Get "/api/info" "info" "Tells of the server and how much it does",
         Takes::Nothing => InfoAnswer, No,
         |api, _asked| api.info()),
+    operation!(Get "/api/shards" "shards" "Tells of each shard what it has and does, and how long things take",
+        Takes::Nothing => ShardsAnswer, No,
+        |api, _asked| api.shards()),
     operation!(Get "/api/cluster" "cluster" "Lists the nodes of the cluster",
         Takes::Nothing => ClusterAnswer, No,
         |api, _asked| api.cluster()?),

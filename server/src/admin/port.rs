@@ -302,7 +302,8 @@ async fn ready(State(state): State<Arc<AdminState>>) -> Response {
             [] => json(StatusCode::OK, r#"{"status":"ready"}"#),
             stuck => {
                 let body = serde_json::json!({ "status": "stuck", "shards": stuck });
-                (StatusCode::SERVICE_UNAVAILABLE, axum::Json(body)).into_response()
+                let media = [(CONTENT_TYPE, "application/json")];
+                (StatusCode::SERVICE_UNAVAILABLE, media, body.to_string()).into_response()
             }
         },
         Stage::LameDuck | Stage::Draining => {

@@ -23,7 +23,9 @@ pub use boundary::{
 pub use choice::{DriverChoice, NoSuchDriver};
 pub use counters::DriverCounters;
 pub use listen::{Inherited, ListenAddress, ListenSocket, ListenSource, StillAccepts};
-pub use platform::{Built, DriverParts, Platform, PlatformLimits, Unsupported, Waker};
+pub use platform::{
+    Built, DriverParts, Platform, PlatformLimits, TrialOutcome, TriedFeature, Unsupported, Waker,
+};
 
 /// io_uring, where the host has it.
 pub type NativePlatform = uring::Uring;

@@ -1,11 +1,13 @@
 //! The command line: what the user asks for, and the exit code that answers. `main` calls it.
 //!
 //! Exit codes: 0 done; 1 the server cannot start; 2 the command line or the configuration is wrong;
-//! 3 a foreign configuration was imported, but for what has no counterpart.
+//! 3 a foreign configuration was imported, but for what has no counterpart. `doctor`'s are its own:
+//! 1 something could be better, 2 something keeps the server from serving.
 
 use crate::admin::tls::AdminTls;
 use crate::auth::files::{self, ReadKeys};
 use crate::config::{self, Given, Settings};
+use crate::doctor::{self, Examination};
 use crate::gateway::{prepare, replay};
 use crate::import::{self, Imported};
 use crate::serve::serve;
@@ -56,6 +58,14 @@ pub fn run() -> ExitCode {
             Err(why) => refuse(&[why]),
         },
         Command::ReplayDeadLetters(sources) => replay_dead_letters(&sources),
+        Command::Doctor {
+            json,
+            root,
+            sources,
+        } => match sources.settings() {
+            Ok((settings, _)) => doctor_of(&doctor::examine(&settings, &root), json),
+            Err(problems) => refuse(&problems),
+        },
         Command::DefaultConfig => print(&config::default_page()),
         Command::Version => print(concat!("shardcast ", env!("CARGO_PKG_VERSION"), "\n")),
     }
@@ -103,6 +113,18 @@ enum Command {
     /// Send the application behind the server what it did not take (gateway.dead_letters). Exit
     /// code 1: some of it is left in the file.
     ReplayDeadLetters(Sources),
+    /// Examine this host for a server with this configuration: what was found, what is wanted, why,
+    /// and the command that mends it. Exit code 1: something could be better; 2: it cannot serve.
+    Doctor {
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+        /// Look at the /proc and /sys below this folder.
+        #[arg(long, value_name = "FOLDER", default_value = "/", hide = true)]
+        root: PathBuf,
+        #[command(flatten)]
+        sources: Sources,
+    },
     /// Print a configuration file with every key, its meaning and its default.
     DefaultConfig,
     /// Print the version.
@@ -258,6 +280,17 @@ fn import_of(imported: &Imported) -> ExitCode {
     match imported.left_out.is_empty() {
         true => printed,
         false => ExitCode::from(3),
+    }
+}
+
+fn doctor_of(examination: &Examination, as_json: bool) -> ExitCode {
+    let page = match as_json {
+        true => doctor::json(examination),
+        false => doctor::text(examination),
+    };
+    match print(&page) {
+        printed if printed != ExitCode::SUCCESS => printed,
+        _ => ExitCode::from(examination.exit_code()),
     }
 }
 

@@ -16,6 +16,7 @@ mod cli;
 mod config;
 mod control;
 mod dispatch;
+mod doctor;
 mod gateway;
 mod import;
 mod limits;

@@ -26,6 +26,10 @@ pub trait Platform: Send + Sync + 'static {
     /// What is missing, and what to do about it.
     fn probe(&self) -> Result<(), Unsupported>;
 
+    /// Tries each thing that the drivers use of the host by itself, for whoever examines a host;
+    /// leaves nothing behind.
+    fn features(&self) -> Vec<TriedFeature>;
+
     /// What each shard can hold of a checked configuration on this host. Called once the limit on
     /// open files has been raised.
     fn limits(&self, config: &Config) -> PlatformLimits;
@@ -82,6 +86,30 @@ pub struct PlatformLimits {
     pub memory_bytes: u64,
 }
 
+/// One thing of a host that drivers use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TriedFeature {
+    /// As documents of the kernel call it.
+    pub name: &'static str,
+    /// What a driver does with it.
+    pub purpose: &'static str,
+    /// What became of the trial.
+    pub outcome: TrialOutcome,
+}
+
+/// What became of the trial of a feature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrialOutcome {
+    /// It works.
+    Works,
+    /// It does not, and drivers do without: what they do instead.
+    Replaced(&'static str),
+    /// It does not, and no driver runs without it.
+    Missing(Unsupported),
+    /// What it takes to try it is missing itself.
+    NotTried,
+}
+
 /// Something that a driver cannot do without, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
@@ -100,6 +128,16 @@ impl Unsupported {
 }
 
 impl Unsupported {
+    /// What is missing.
+    pub fn lack(&self) -> &str {
+        &self.lack
+    }
+
+    /// What whoever runs the program can do.
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+
     /// There is another way out.
     pub(crate) fn or(mut self, remedy: &str) -> Unsupported {
         self.remedy = format!("{}; or {remedy}", self.remedy);

@@ -11,6 +11,7 @@ mod capabilities;
 mod closing;
 mod completions;
 mod event_fd;
+mod features;
 #[cfg(test)]
 mod handover;
 mod limits;

@@ -78,3 +78,35 @@ fn a_server_that_is_to_have_io_uring_does_not_start_without_it() {
         assert!(ended.errors.contains(part), "{part}: {}", ended.errors);
     }
 }
+
+/// What would run is what does run, and why is said before.
+#[test]
+fn the_doctor_sees_the_filter() {
+    for (driver, code, chosen) in [
+        ("auto", 1, r#""chosen": "portable""#),
+        ("portable", 1, r#""chosen": "portable""#),
+        ("uring", 2, r#""chosen": null"#),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_confined"));
+        command.arg(env!("CARGO_BIN_EXE_served"));
+        command.args(["doctor", "--json", "--shards", "2", "--driver", driver]);
+        let ended = Program::start(&mut command).end();
+        assert!(
+            ended.printed.contains(chosen),
+            "{driver}: {}",
+            ended.printed
+        );
+        let blames = ended.printed.contains(PROFILE) && ended.printed.contains("seccomp=PROFILE");
+        assert_eq!(blames, driver != "portable", "{driver}: {}", ended.printed);
+        // The host may have other things to mend.
+        let codes = if driver == "portable" {
+            0..=code
+        } else {
+            code..=code
+        };
+        assert!(
+            ended.code.is_some_and(|code| codes.contains(&code)),
+            "{driver}"
+        );
+    }
+}

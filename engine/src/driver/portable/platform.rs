@@ -6,7 +6,9 @@ use super::slots::FreeSlots;
 use super::{EVENTS_PER_TURN, PortableDriver, buffers};
 use crate::config::Config;
 use crate::driver::bell::Bell;
-use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits, Unsupported};
+use crate::driver::platform::{
+    Built, DriverParts, Platform, PlatformLimits, TrialOutcome, TriedFeature, Unsupported,
+};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use std::io;
@@ -50,6 +52,18 @@ impl Platform for Portable {
             epoll::wait(&epoll, spare_capacity(&mut events), Some(&at_once))
         });
         tried.map_err(io::Error::from).map_err(refused).map(drop)
+    }
+
+    fn features(&self) -> Vec<TriedFeature> {
+        let outcome = match self.probe() {
+            Ok(()) => TrialOutcome::Works,
+            Err(lack) => TrialOutcome::Missing(lack),
+        };
+        vec![TriedFeature {
+            name: "epoll",
+            purpose: "tells which sockets can be read and written",
+            outcome,
+        }]
     }
 
     fn limits(&self, config: &Config) -> PlatformLimits {

@@ -51,14 +51,14 @@ impl Capabilities {
 }
 
 /// A ring and a socket pair of its own, so that nothing of the trial is left in the real ring.
-struct Trial {
+pub(super) struct Trial {
     ring: Ring,
     near: UnixStream,
     far: UnixStream,
 }
 
 impl Trial {
-    fn new() -> Result<Trial, Unsupported> {
+    pub(super) fn new() -> Result<Trial, Unsupported> {
         let ring = Ring::new(8, 0)?;
         let (near, far) = UnixStream::pair().map_err(Call::SocketPair.refused())?;
         let registered = ring
@@ -79,7 +79,7 @@ impl Trial {
     }
 
     /// Closes a younger descriptor beside the receive that is armed: does its peer see the end?
-    fn ordered_release(&mut self) -> Result<bool, Unsupported> {
+    pub(super) fn ordered_release(&mut self) -> Result<bool, Unsupported> {
         /// The end is there when the close returns; this is for a thread that is interrupted just
         /// then, and what old kernels cost at start.
         const PATIENCE: Duration = Duration::from_millis(20);
@@ -99,7 +99,7 @@ impl Trial {
     }
 
     /// One armed receive must bring two messages, each in a provided buffer.
-    fn multishot_receive(&mut self) -> Result<(), Unsupported> {
+    pub(super) fn multishot_receive(&mut self) -> Result<(), Unsupported> {
         let entry = opcode::RecvMulti::new(types::Fixed(0), GROUP)
             .build()
             .user_data(1);
@@ -130,7 +130,7 @@ impl Trial {
     }
 
     /// A send that succeeds must post nothing, a short one its count.
-    fn silent_send(&mut self) -> Result<(), Unsupported> {
+    pub(super) fn silent_send(&mut self) -> Result<(), Unsupported> {
         let big = vec![0u8; 8 << 20];
         for (bytes, user_data) in [(&b"short"[..], 2), (&big[..], 3)] {
             let entry = opcode::Send::new(types::Fixed(0), bytes.as_ptr(), bytes.len() as u32)
@@ -187,7 +187,7 @@ fn release() -> String {
 }
 
 /// The kernel lacks something.
-fn lacking(what: &'static str) -> Unsupported {
+pub(super) fn lacking(what: &'static str) -> Unsupported {
     Unsupported::new(
         format!(
             "{what} is missing (Linux {}; needs Linux {KERNEL_FLOOR})",

@@ -2,10 +2,13 @@
 //! is built. Called by `start`.
 
 use super::capabilities::Capabilities;
+use super::features;
 use super::tables::Tables;
 use super::{RingFds, UringDriver, UringSetup};
 use crate::config::Config;
-use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits, Unsupported};
+use crate::driver::platform::{
+    Built, DriverParts, Platform, PlatformLimits, TriedFeature, Unsupported,
+};
 use std::sync::OnceLock;
 
 /// Drivers on io_uring. One engine starts on one of these.
@@ -27,25 +30,35 @@ impl Uring {
     }
 }
 
+/// Runs it on a thread that ends with it: the kernel interrupts whoever had a ring when it takes
+/// that down, and the caller's next read from a socket would fail with `EINTR`.
+fn on_a_thread<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, Unsupported> {
+    let done = std::thread::scope(|scope| {
+        let running = std::thread::Builder::new().spawn_scoped(scope, run);
+        running.map(|thread| thread.join().expect("nothing in it panics"))
+    });
+    done.map_err(|error| {
+        Unsupported::new(
+            format!("a thread to try io_uring on: {error}"),
+            "raise the limit on threads (ulimit -u, LimitNPROC=, TasksMax=, a container's --pids-limit)",
+        )
+    })
+}
+
 impl Platform for Uring {
     type Driver = UringDriver;
 
     const NAME: &'static str = "uring";
 
-    /// On a thread that ends with it: the kernel interrupts whoever had a ring when it takes that
-    /// down, and the caller's next read from a socket would fail with `EINTR`.
     fn probe(&self) -> Result<(), Unsupported> {
-        let found = std::thread::scope(|scope| {
-            let probing = std::thread::Builder::new().spawn_scoped(scope, || self.capabilities());
-            probing.map(|thread| thread.join().expect("nothing in it panics"))
-        });
-        let refused = |error| {
-            Unsupported::new(
-                format!("a thread to try io_uring on: {error}"),
-                "raise the limit on threads (ulimit -u, LimitNPROC=, TasksMax=, a container's --pids-limit)",
-            )
-        };
-        found.map_err(refused)?.map(drop)
+        on_a_thread(|| self.capabilities())?.map(drop)
+    }
+
+    fn features(&self) -> Vec<TriedFeature> {
+        match on_a_thread(features::try_each) {
+            Ok(tried) => tried,
+            Err(lack) => vec![features::not_even_a_thread(lack)],
+        }
     }
 
     fn limits(&self, config: &Config) -> PlatformLimits {

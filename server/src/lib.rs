@@ -29,6 +29,7 @@ mod reload;
 mod remedy;
 mod rooms;
 mod serve;
+mod service;
 mod session;
 mod store;
 mod tls;

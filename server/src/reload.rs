@@ -16,6 +16,7 @@ use crate::auth::gate::TokenGate;
 use crate::auth::key::TokenKey;
 use crate::config::{self, Settings};
 use crate::log::{Audit, LogLevel};
+use crate::service::NotifySocket;
 use crate::tls;
 use shardcast_engine::{Handle, Tls};
 use std::fmt;
@@ -33,6 +34,8 @@ pub(crate) struct Reload {
     pub(crate) audit: Audit,
     pub(crate) in_force: Arc<InForce>,
     pub(crate) again: ReadAgain,
+    /// Who hears that it is under way, and that it is over.
+    pub(crate) notify: NotifySocket,
 }
 
 /// The certificates of a TLS listener.
@@ -65,7 +68,12 @@ impl Reload {
         if let Some(journal) = &self.audit.journal {
             journal.reopen();
         }
+        self.notify.reloading();
         let outcome = self.exchange(state);
+        self.notify.ready(match outcome.is_ok() {
+            true => "serving; the configuration was read again",
+            false => "serving; the configuration that was read cannot be used, see the log",
+        });
         let success = outcome.is_ok();
         let metrics = state.metrics();
         let result = audited("addresses", success);

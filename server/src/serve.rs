@@ -26,7 +26,9 @@ use crate::log::{self, Audit, LogLevel};
 use crate::passed::Passed;
 use crate::reload::{Certificates, ReadAgain, Reload};
 use crate::remedy::{file_remedy, remedy};
+use crate::service::{NotifySocket, Watchdog};
 use crate::tls::Prepared;
+use futures_util::future::join;
 use shardcast_engine::{
     Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls, Watch,
 };
@@ -79,6 +81,7 @@ struct Serving<'a> {
     lifecycle: Arc<Lifecycle>,
     in_force: Arc<InForce>,
     gateway: Option<GatewayHooks>,
+    notify: NotifySocket,
 }
 
 impl<'s> Serving<'s> {
@@ -126,7 +129,9 @@ impl<'s> Serving<'s> {
         let stage = lifecycle.clone();
         let state = AdminState::new(metrics, stage, guard, Some(api), admin_tls, centrifugo);
         let state = state.with_pages(Pages::new(&config, server.addresses()));
+        let (notify, watchdog) = Watchdog::of_process(server.engine(), &lifecycle);
         let reload = Reload {
+            notify: notify.clone(),
             certificates,
             gate: of_app.gate,
             lists,
@@ -136,7 +141,8 @@ impl<'s> Serving<'s> {
             in_force: in_force.clone(),
             again,
         };
-        let control = Control::start(listener, Arc::new(state), (reload, asked), sums, hops)?;
+        let both = async { _ = join(hops, watchdog.run()).await };
+        let control = Control::start(listener, Arc::new(state), (reload, asked), sums, both)?;
         Ok(Serving {
             settings,
             config,
@@ -146,6 +152,7 @@ impl<'s> Serving<'s> {
             lifecycle,
             in_force,
             gateway,
+            notify,
         })
     }
 
@@ -155,12 +162,15 @@ impl<'s> Serving<'s> {
         if let Err(error) = self.print_ready() {
             tracing::warn!(%error, "nobody reads the ready line");
         }
+        let clients = self.urls().join(" and ");
+        self.notify.ready(&format!("serving clients at {clients}"));
         let watch = RefCell::new(Watch::new(engine));
         let stop = self.control.wait(|| {
             // It logs who is stuck, and counts for how long.
             drop(watch.borrow_mut().look());
             self.server.engine().is_alive()
         });
+        self.tell_that_it_stops();
         if let Some(stop) = stop {
             self.be_lame_duck(stop);
         }
@@ -215,6 +225,17 @@ impl<'s> Serving<'s> {
             }
             std::thread::sleep(left.min(LOOK));
         }
+    }
+
+    /// The service manager waits for as long as a drain may take, whatever its own limit is.
+    fn tell_that_it_stops(&self) {
+        /// For what comes after the last connection.
+        const MARGIN: Duration = Duration::from_secs(5);
+        let settings = self.in_force.get();
+        let within = settings.lame_duck() + settings.drain_timeout() + MARGIN;
+        let connections = connected(&self.counters);
+        let status = format!("stopping, {connections} connections");
+        self.notify.stopping(&status, within);
     }
 
     fn print_ready(&self) -> io::Result<()> {

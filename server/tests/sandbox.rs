@@ -1,5 +1,5 @@
-//! `deploy/shardcast.service`: systemd takes it, finds little to expose, and the server does its
-//! work under the system call filter, on io_uring.
+//! `deploy/shardcast.service` and its socket: systemd takes them, finds little to expose, and the
+//! server does its work under the system call filter, on io_uring.
 
 use shardcast_patience::{PATIENCE, Program, leave_out};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,8 @@ use std::process::{Command, Output};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_shardcast");
 const UNIT: &str = include_str!("../../deploy/shardcast.service");
+
+const SOCKET: &str = include_str!("../../deploy/shardcast.socket");
 
 /// systemd's own tool, if it is here.
 fn systemd_analyze() -> Option<Command> {
@@ -31,8 +33,9 @@ impl Unit {
     fn new() -> Unit {
         let folder = std::env::temp_dir().join(format!("shardcast-unit-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a temporary folder");
-        let unit = UNIT.replace("/usr/local/bin/shardcast", PROGRAM);
+        let unit = UNIT.replace("/usr/bin/shardcast", PROGRAM);
         fs::write(folder.join("shardcast.service"), unit).expect("a temporary file");
+        fs::write(folder.join("shardcast.socket"), SOCKET).expect("a temporary file");
         Unit(folder)
     }
 
@@ -62,7 +65,8 @@ fn systemd_takes_the_unit_and_finds_it_tight() {
         return;
     };
     let unit = Unit::new();
-    let verified = verify.arg("verify").arg(unit.path()).output();
+    let socket = unit.path().with_extension("socket");
+    let verified = verify.arg("verify").arg(unit.path()).arg(socket).output();
     let verified = verified.expect("it runs");
     assert!(verified.status.success(), "{}", text(&verified));
     assert_eq!(text(&verified), "", "it has nothing to say");

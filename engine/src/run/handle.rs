@@ -63,6 +63,11 @@ impl Handle {
         }
     }
 
+    /// Every shard ticks once more, or soon, if it is well: for whoever watches them.
+    pub fn wake_all(&self) {
+        self.shards.iter().for_each(|shard| shard.wake());
+    }
+
     /// Publishes. One thread's publishes to one target keep their order. A name that nobody may
     /// bear reaches nobody. What [`Publish::report`] and [`Publish::receipt`] ask for is not
     /// answered here: see [`Handle::publish_reported`].

@@ -1,6 +1,7 @@
 //! Deltas, as member: a publish is collected as what it changes, and as a whole for those who have
 //! nothing to build on. Called for what homes deliver.
 
+use crate::connection::membership::MemberPlace;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Slots;
 use crate::driver::boundary::Millis;
@@ -58,5 +59,10 @@ impl Topics {
 }
 
 fn is_member(slots: &mut Slots, who: Ticket, subscribers: u32) -> bool {
-    slots.phase(who) == Phase::Open && slots.memberships(who.slot).find(subscribers).is_some()
+    if slots.phase(who) != Phase::Open {
+        return false;
+    }
+    // It may have asked to be one, and not be one yet.
+    let membership = slots.memberships(who.slot).find(subscribers);
+    membership.is_some_and(|membership| membership.place() != MemberPlace::Outside)
 }

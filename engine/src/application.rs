@@ -8,6 +8,7 @@ use crate::topic::publication::{Position, Publication};
 use crate::types::answer::{Answer, Notice, Tag};
 use crate::types::close_reason::CloseReason;
 use crate::types::encoding::EncodingId;
+use crate::types::filter::Filter;
 use crate::types::frame::{Frame, Message};
 use crate::types::history::Missed;
 use crate::types::quiet::Quiet;
@@ -176,6 +177,14 @@ pub trait Application: Sized + 'static {
             Some(_) => None,
         }
     }
+
+    /// Says which of these filters a publication of a room passes: members that joined with one
+    /// ([`crate::JoinOptions::filter`]) are sent what passes theirs. `passes` has a place for each
+    /// filter, and is true everywhere before; a filter without bytes is nobody's. Called once for
+    /// each publication on every shard with such members, and where one of them is sent what it
+    /// has missed. News of members are publications, too. It has no state, and must not block. A
+    /// panic means that nothing passes.
+    fn sift(_publication: &Publication<'_>, _filters: &[Filter], _passes: &mut [bool]) {}
 
     /// What a close frame says to connections of one encoding, whoever closes them: `code` and
     /// `text` are what the engine or [`Context::close`] has. For protocols whose clients take codes

@@ -46,7 +46,7 @@ pub(crate) struct Core {
     pub(crate) counters: Arc<ShardCounters>,
     /// `None`: there are no event streams.
     pub(crate) streams: Option<Streams>,
-    meaning: Meaning,
+    pub(crate) meaning: Meaning,
 }
 
 impl Core {

@@ -188,6 +188,7 @@ pub use types::close_reason::CloseReason;
 pub use types::config_error::ConfigError;
 pub use types::deadline::Deadline;
 pub use types::encoding::{EncodingId, EncodingsPresent};
+pub use types::filter::Filter;
 pub use types::frame::{Frame, Message};
 pub use types::history::{
     History, HistoryQuery, JoinAcks, JoinDeltas, JoinedLog, KeptPublication, Loss, Missed,

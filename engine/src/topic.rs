@@ -11,6 +11,7 @@ pub(crate) mod cursor;
 pub(crate) mod data;
 pub(crate) mod delayed;
 pub(crate) mod delta;
+pub(crate) mod filter;
 pub(crate) mod greed;
 pub(crate) mod history;
 pub(crate) mod home;

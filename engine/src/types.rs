@@ -7,6 +7,7 @@ pub(crate) mod config_error;
 pub(crate) mod deadline;
 pub(crate) mod encoding;
 pub(crate) mod few;
+pub(crate) mod filter;
 pub(crate) mod frame;
 pub(crate) mod history;
 pub(crate) mod presence;

@@ -82,6 +82,15 @@ mod topic {
                 std::collections::HashSet<shardcast_engine::Ticket, foldhash::quality::RandomState>;
         }
     }
+    pub(crate) mod filter {
+        pub(crate) mod filters {
+            use foldhash::quality::RandomState;
+            use shardcast_engine::Ticket;
+            use std::{collections::HashMap, sync::Arc};
+
+            pub(crate) type FilterPlaces = Arc<HashMap<Ticket, u16, RandomState>>;
+        }
+    }
     pub(crate) mod acks {
         use super::super::driver::boundary::Millis;
 
@@ -154,6 +163,9 @@ mod types {
     }
     pub(crate) mod encoding {
         pub(crate) use shardcast_engine::EncodingId;
+    }
+    pub(crate) mod filter {
+        pub(crate) use shardcast_engine::Filter;
     }
     pub(crate) mod frame {
         pub(crate) use shardcast_engine::Frame;

@@ -9,10 +9,12 @@ use crate::counters::ShardCounters;
 use crate::egress::Egress;
 use crate::egress::deflate::{Compressing, compress_for_sharers};
 use crate::message::request::PublishRequest;
+use crate::topic::filter::sifter::{Sifter, Verdict};
 use crate::topic::key::Topic;
 use crate::topic::log::entry::LogEntry;
 use crate::topic::publication::{Content, Encode, EncodeDelta, Position, Publication};
 use crate::types::encoding::{EncodingId, EncodingSet};
+use crate::types::filter::{Filter, Sift};
 use crate::types::frame::Frame;
 use crate::types::history::EncodeAgain;
 
@@ -25,6 +27,7 @@ pub(crate) struct EncodeCalls {
     pub(crate) encode: Encode,
     pub(crate) encode_again: EncodeAgain,
     pub(crate) encode_delta: EncodeDelta,
+    pub(crate) sift: Sift,
 }
 
 /// Makes the frames of one publication.
@@ -175,6 +178,17 @@ impl Encoder<'_> {
         Some(self.compress(frame))
     }
 
+    /// Whether a publication in a log passes a filter.
+    pub(crate) fn passes(&self, filter: &Filter, entry: &LogEntry, topic: Topic<'_>) -> bool {
+        let sifter = Sifter {
+            sift: self.calls.sift,
+            counters: self.counters,
+            shard: self.shard,
+        };
+        let filters = std::slice::from_ref(filter);
+        sifter.verdict(entry.content(), Some(topic), filters) == Verdict::All
+    }
+
     fn confined(&self, encode: impl FnOnce() -> Option<Frame>) -> Option<Frame> {
         confine(encode).unwrap_or_else(|_| {
             count_panic(self.counters, self.shard, None);
@@ -230,6 +244,7 @@ mod tests {
                     encode,
                     encode_again: |_, _, _| None,
                     encode_delta: |_, _, _, _| None,
+                    sift: |_, _, _| {},
                 },
                 compressing: None,
                 process: &process,

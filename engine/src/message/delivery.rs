@@ -5,6 +5,7 @@ use crate::topic::acks::AckRule;
 use crate::topic::key::{Topic, TopicKey};
 use crate::topic::log::options::SlowReader;
 use crate::topic::log::range::{Range, ReadMode};
+use crate::topic::publication::Content;
 use crate::types::answer::Tag;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
@@ -36,6 +37,8 @@ pub(crate) enum Delivery {
     Message(Parcel),
     /// For members that are sent deltas.
     Next(Box<NextParcel>),
+    /// For members with filters.
+    Sifted(Box<SiftedParcel>),
     /// A reported publish to everyone that cannot be encoded for these connections: asks how
     /// many there are.
     Unencodable {
@@ -90,6 +93,10 @@ impl Delivery {
                 let topic = next.parcel.topic.as_ref().map(TopicKey::topic);
                 Some((topic, next.parcel.encoding))
             }
+            Delivery::Sifted(sifted) => {
+                let topic = sifted.parcel.topic.as_ref().map(TopicKey::topic);
+                Some((topic, sifted.parcel.encoding))
+            }
             Delivery::Message(parcel) => {
                 Some((parcel.topic.as_ref().map(TopicKey::topic), parcel.encoding))
             }
@@ -101,6 +108,8 @@ impl Delivery {
     pub(crate) fn frame_bytes(&self) -> usize {
         match self {
             Delivery::Message(parcel) => parcel.frame.bytes().len(),
+            // What it is made of is the home's, too, or in the frame.
+            Delivery::Sifted(sifted) => sifted.parcel.frame.bytes().len(),
             Delivery::Next(next) => {
                 let delta = next.delta.as_ref();
                 next.parcel.frame.bytes().len() + delta.map_or(0, |delta| delta.bytes().len())
@@ -184,6 +193,14 @@ pub(crate) struct NextParcel {
     pub(crate) parcel: Parcel,
     /// What it changes of the one before it. `None`: everybody is sent all of it.
     pub(crate) delta: Option<Frame>,
+}
+
+/// A publish that is for those of the members whose filters it passes.
+#[derive(Debug)]
+pub(crate) struct SiftedParcel {
+    pub(crate) parcel: Parcel,
+    /// What the filters are asked about.
+    pub(crate) content: Content,
 }
 
 /// A publish in its place in the order, for one shard's members of one encoding.

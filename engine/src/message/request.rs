@@ -8,6 +8,7 @@ use crate::topic::log::range::Reader;
 use crate::topic::publication::Content;
 use crate::types::answer::{Notice, Tag};
 use crate::types::encoding::EncodingId;
+use crate::types::filter::Filter;
 use crate::types::history::{HistoryQuery, JoinAcks, Since};
 use crate::types::presence::{JoinPresence, PresenceQuery};
 use crate::types::ticket::{Address, Ticket};
@@ -150,6 +151,8 @@ pub(crate) struct CatchUp {
     pub(crate) topic: TopicKey,
     pub(crate) epoch: u64,
     pub(crate) reader: Reader,
+    /// Of what is published, the member is sent what passes.
+    pub(crate) filter: Option<Filter>,
 }
 
 /// A publish on its way to the home of its topic.

@@ -25,6 +25,7 @@ pub(super) fn meaning_of<A: Application>() -> Meaning {
             encode: A::encode,
             encode_again: A::encode_again,
             encode_delta: A::encode_delta,
+            sift: A::sift,
         },
         closing: A::closing,
     }

@@ -159,6 +159,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         assert!(core.topics.cursors.is_empty(), "cursors left");
         assert!(core.topics.presences.is_empty(), "members left");
         assert!(core.topics.seats.is_empty(), "connections of users left");
+        assert!(core.topics.filters.is_empty(), "filters left");
         assert_eq!(core.mail.depth(), 0, "messages left");
         assert!(!core.mail.is_waiting(), "messages wait for room");
         assert!(core.queries.is_empty(), "reports pending");
@@ -295,6 +296,7 @@ fn check_rooms(core: &Core) {
     check_batches(core, &references);
     check_cursors(core);
     check_deltas(core);
+    check_filters(core);
     for (_, subscribers) in core.topics.local.iter() {
         let acks = subscribers.log.as_ref().and_then(|log| log.acks.as_ref());
         if let Some(acks) = acks {
@@ -342,6 +344,26 @@ fn check_deltas(core: &Core) {
     topics
         .bases
         .check(|room| homes.has_deltas(Topic::Room(room)));
+}
+
+/// Whoever is a member with a filter has one, and nobody else whose membership is over.
+fn check_filters(core: &Core) {
+    let (topics, slots) = (&core.topics, &core.connections.slots);
+    for (index, members) in topics.filters.check() {
+        let subscribers = topics.local.subscribers_ref(index);
+        assert!(subscribers.encoding.has_filter());
+        for who in members.keys() {
+            let mut memberships = slots.memberships_ref(who.slot).iter();
+            let is_one = memberships.any(|membership| membership.subscribers == index);
+            assert!(is_one && slots.ticket(who.slot) == *who, "a stranger");
+        }
+    }
+    for (index, subscribers) in topics.local.iter() {
+        let has_filter = subscribers.encoding.has_filter();
+        let places = topics.filters.places(index);
+        let mut members = subscribers.all();
+        assert!(!has_filter || members.all(|member| places.contains_key(&member)));
+    }
 }
 
 /// A batch keeps its subscribers as long as something of it is under way.

@@ -297,6 +297,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             topics,
             connections,
             mail,
+            meaning,
+            counters,
             ..
         } = &mut self.core;
         match (recipients, delivery) {
@@ -314,6 +316,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let (slots, now) = (&mut connections.slots, connections.now);
                 let again = topics.collect_next(slots, mail, recipients, *next, now);
                 again.map(|again| Delivery::Next(Box::new(again)))
+            }
+            (_, Delivery::Sifted(sifted)) => {
+                let (slots, now) = (&connections.slots, connections.now);
+                let sifter = meaning.sifter(counters, mail.shard());
+                let again = topics.collect_sifted(slots, mail, recipients, *sifted, now, &sifter);
+                again.map(|again| Delivery::Sifted(Box::new(again)))
             }
             (
                 Some(recipients),
@@ -378,7 +386,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let slots = &mut core.connections.slots;
         match delivery {
             // Those are collected; the last is for shards that begin anew.
-            Delivery::Message(_) | Delivery::Next(_) | Delivery::Settled => {}
+            Delivery::Message(_) | Delivery::Next(_) | Delivery::Sifted(_) | Delivery::Settled => {}
             Delivery::Posted { who, outcome } => self.posted(who, outcome),
             Delivery::Unencodable {
                 encoding,

@@ -8,7 +8,7 @@ use crate::topic::delta::baseless::BaselessMembers;
 use crate::topic::log::options::SlowReader;
 use crate::topic::log::range::ReadMode;
 use crate::topic::member_list::MemberList;
-use crate::topic::skips::{Layout, Skip, Skips, Split};
+use crate::topic::skips::{Layout, Sieve, Skip, Skips, Split, in_order};
 use crate::topic::tally::Tally;
 use crate::types::account::Account;
 use crate::types::encoding::EncodingId;
@@ -31,6 +31,7 @@ pub(crate) struct Batch {
     frames: u32,
     skips: Skips,
     split: Option<Box<Split>>,
+    sieve: Option<Box<Sieve>>,
     /// The place in the topic's log of the first frame that has one; 0: none has.
     first_offset: u64,
 }
@@ -122,6 +123,21 @@ impl Batch {
         self.skip(except, start);
     }
 
+    /// Appends one frame for members with these filters, by their places; `except` is not to get
+    /// it.
+    pub(crate) fn push_sifted(
+        &mut self,
+        frame: &Frame,
+        passes: Box<[bool]>,
+        except: Option<Ticket>,
+    ) {
+        let start = self.bytes();
+        self.push(frame, except);
+        let end = self.bytes();
+        let place = (start.0..end.0, start.1..end.1);
+        self.sieve.get_or_insert_default().push(passes, place);
+    }
+
     /// Whether it has a publication that is not the same for all members.
     pub(crate) fn is_split(&self) -> bool {
         self.split.is_some()
@@ -173,7 +189,7 @@ impl Batch {
             Some(first) => first.into_layouts(),
             None => (self.plain.freeze(), self.deflated.map(BytesMut::freeze)),
         };
-        let is_same = self.skips.first.is_none() && self.split.is_none();
+        let is_same = self.skips.first.is_none() && self.split.is_none() && self.sieve.is_none();
         FanOut {
             is_for_all: is_same && deflated.is_none(),
             recipients,
@@ -183,6 +199,7 @@ impl Batch {
             frames: self.frames,
             skips: self.skips,
             split: self.split,
+            sieve: self.sieve,
             events: Vec::new(),
             members,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
@@ -207,6 +224,7 @@ pub(crate) struct FanOut {
     is_for_all: bool,
     skips: Skips,
     split: Option<Box<Split>>,
+    pub(crate) sieve: Option<Box<Sieve>>,
     /// As events, for each kind of stream once one was served: few rooms have any.
     events: Vec<(StreamKind, Bytes)>,
     pub(crate) members: MemberList,
@@ -233,44 +251,33 @@ impl FanOut {
     }
 
     /// Which spans of a layout a member gets: nearly always all of it.
-    pub(crate) fn spans(&self, who: Ticket, layout: Layout, mut give: impl FnMut(usize, usize)) {
-        if let Some(split) = &self.split {
-            return self.spans_split(split, who, layout, give);
-        }
-        let mut start = 0;
-        for skip in self.skips.of(who) {
-            let skipped = skip.in_layout(layout);
-            if start < skipped.start {
-                give(start, skipped.start);
+    pub(crate) fn spans(&self, who: Ticket, layout: Layout, give: impl FnMut(usize, usize)) {
+        let skips = self.skips.of(who).map(|skip| skip.in_layout(layout));
+        match (&self.split, &self.sieve) {
+            (None, None) => self.spans_between(layout, skips, give),
+            (Some(split), _) => {
+                let split = std::iter::once(split.skipped(who, layout));
+                self.spans_between(layout, in_order(skips, split), give);
             }
-            start = skipped.end;
-        }
-        let end = self.bytes_of(layout);
-        if start < end {
-            give(start, end);
+            (None, Some(sieve)) => {
+                let sifted = sieve.skipped(who, layout);
+                self.spans_between(layout, in_order(skips, sifted), give);
+            }
         }
     }
 
-    /// The same where a publication stands twice.
-    #[cold]
-    fn spans_split(
+    /// What stands between ranges that are in order, of which one may hold another.
+    fn spans_between<'r>(
         &self,
-        split: &Split,
-        who: Ticket,
         layout: Layout,
+        skipped: impl Iterator<Item = &'r Range<usize>>,
         mut give: impl FnMut(usize, usize),
     ) {
-        let split = split.skipped(who, layout);
-        let skips = self.skips.of(who).map(|skip| skip.in_layout(layout));
-        let mut skips: Vec<&Range<usize>> = skips.collect();
-        let at = skips.partition_point(|skipped| skipped.start <= split.start);
-        skips.insert(at, split);
         let mut start = 0;
-        for skipped in skips {
+        for skipped in skipped {
             if start < skipped.start {
                 give(start, skipped.start);
             }
-            // Who is left out of the publication is left out of both.
             start = start.max(skipped.end);
         }
         let end = self.bytes_of(layout);
@@ -315,7 +322,18 @@ impl FanOut {
 
     /// Frames that a member is not sent.
     pub(crate) fn skipped(&self, who: Ticket) -> u32 {
-        self.skips.of(who).count() as u32
+        let skips = self.skips.of(who);
+        match &self.sieve {
+            None => skips.count() as u32,
+            Some(sieve) => {
+                // Its own publications may not pass its filter, either.
+                let own = skips.map(|skip| &skip.plain);
+                let mut skipped: Vec<_> =
+                    in_order(own, sieve.skipped(who, Layout::Plain)).collect();
+                skipped.dedup();
+                skipped.len() as u32
+            }
+        }
     }
 
     /// Every member was served.

@@ -209,9 +209,14 @@ impl Topics {
         cursor.state = CursorState::Answer;
         let (epoch, next, reading) = (cursor.epoch, cursor.next, cursor.reading);
         let topic = self.local.key(subscribers).clone();
+        let encoding = self.local.subscribers_ref(subscribers).encoding;
+        let filter = match encoding.has_filter() {
+            true => self.filters.of_member(subscribers, who).cloned(),
+            false => None,
+        };
         let reader = Reader {
             who: mail.address(who),
-            encoding: self.local.subscribers_ref(subscribers).encoding,
+            encoding,
             next,
             reading,
         };
@@ -220,6 +225,7 @@ impl Topics {
             topic,
             epoch,
             reader,
+            filter,
         };
         mail.request(home, ShardRequest::CatchUp(Box::new(ask)));
     }

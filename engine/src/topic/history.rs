@@ -167,6 +167,7 @@ impl Topics {
             topic,
             epoch,
             reader,
+            filter,
         } = ask;
         let now = outlet.now;
         let bytes_max = RANGE_BYTES_MAX.min(self.limits.outbox_bytes_max / 2);
@@ -184,17 +185,19 @@ impl Topics {
             }
             let range = log.read(&reader, now, bytes_max, &mut |entry, offset| {
                 let position = Position { epoch, offset };
+                if let Some(filter) = &filter
+                    && !encoder.passes(filter, entry, name)
+                {
+                    return None;
+                }
+                let encoding = reader.encoding.of_frames();
                 match reader.reading {
-                    ReadMode::Again { .. } => {
-                        encoder.share_again(entry, reader.encoding, name, position)
-                    }
+                    ReadMode::Again { .. } => encoder.share_again(entry, encoding, name, position),
                     ReadMode::All
                     | ReadMode::NewestByKey { .. }
                     | ReadMode::Conflated
                     | ReadMode::Newest
-                    | ReadMode::Nothing => {
-                        encoder.share_entry(entry, reader.encoding, name, position)
-                    }
+                    | ReadMode::Nothing => encoder.share_entry(entry, encoding, name, position),
                 }
             });
             let is_all = range.next == log.next_position().offset;

@@ -191,7 +191,8 @@ impl Homes {
 
     /// Whether members of a topic are sent deltas.
     pub(crate) fn has_deltas(&self, topic: Topic<'_>) -> bool {
-        let last = self.interest(topic).last();
+        let mut pairs = self.interest(topic).iter().rev();
+        let last = pairs.find(|pair| !pair.encoding.has_filter());
         last.is_some_and(|pair| pair.encoding.has_deltas())
     }
 

@@ -7,11 +7,13 @@ use crate::connection::slot::Slots;
 use crate::message::delivery::Joined;
 use crate::message::lane::Mailbox;
 use crate::message::request::{Join, ShardRequest, ShownMember};
+use crate::topic::filter::filters::TooManyFilters;
 use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
 use crate::topic::log::options::LogClass;
 use crate::topic::topics::Topics;
 use crate::types::answer::{Answer, Tag};
 use crate::types::encoding::EncodingId;
+use crate::types::filter::Filter;
 use crate::types::history::{JoinAcks, JoinDeltas, Since};
 use crate::types::presence::{JoinPresence, OwnedData};
 use crate::types::room_error::RoomError;
@@ -59,6 +61,10 @@ pub struct JoinOptions {
     pub acks: JoinAcks,
     /// Whether it is sent deltas. A member stays what it is.
     pub deltas: JoinDeltas,
+    /// Of what is published, it is sent what passes this ([`crate::Application::sift`]); offsets
+    /// skip the rest. `None`: it is sent everything. A member stays what it is. With it there are
+    /// no deltas: they build on what may have been left out; and it acknowledges nothing.
+    pub filter: Option<Filter>,
 }
 
 impl Default for JoinOptions {
@@ -70,6 +76,7 @@ impl Default for JoinOptions {
             presence: None,
             acks: JoinAcks::Never,
             deltas: JoinDeltas::Never,
+            filter: None,
         }
     }
 }
@@ -208,11 +215,11 @@ impl Topics {
             let membership = memberships.find(*subscribers);
             membership.is_some_and(|membership| membership.is_wanted())
         };
-        let plain = self.local.find(encoding, topic).filter(&mut is_wanted);
-        plain.or_else(|| {
-            let deltas = self.local.find(encoding.with_deltas(), topic);
-            deltas.filter(is_wanted)
-        })
+        let of_members = [encoding, encoding.with_deltas(), encoding.with_filter()];
+        let mut found = of_members
+            .iter()
+            .filter_map(|encoding| self.local.find(*encoding, topic));
+        found.find(&mut is_wanted)
     }
 
     fn join_topic(
@@ -222,9 +229,11 @@ impl Topics {
         ticket: Ticket,
         request: JoinRequest<'_>,
     ) -> Result<(), RoomError> {
-        let asked = match request.options.deltas {
-            JoinDeltas::Never => slots.encoding(ticket.slot),
-            JoinDeltas::Wanted => slots.encoding(ticket.slot).with_deltas(),
+        let encoding = slots.encoding(ticket.slot);
+        let asked = match (&request.options.filter, request.options.deltas) {
+            (Some(_), _) => encoding.with_filter(),
+            (None, JoinDeltas::Wanted) => encoding.with_deltas(),
+            (None, JoinDeltas::Never) => encoding,
         };
         let wanted = self.wanted(slots, ticket, request.topic);
         let memberships = slots.memberships(ticket.slot);
@@ -233,27 +242,15 @@ impl Topics {
             left.filter(|left| memberships.find(*left).is_some())
         });
         let counted = wanted.is_none();
+        // What was not sent is not acknowledged.
+        let acks = match &request.options.filter {
+            Some(_) => JoinAcks::Never,
+            None => request.options.acks,
+        };
+        let filter = request.options.filter.filter(|_| counted);
         let subscribers = match known {
-            Some(subscribers) => {
-                let asked = memberships.ask(subscribers, Wish::In);
-                asked.ok_or(RoomError::Busy)?;
-                subscribers
-            }
-            None => {
-                if request.topic.kind() == TopicKind::Room {
-                    let (total, wanted) = memberships.counts(TopicKind::Room);
-                    if wanted >= self.limits.rooms_per_connection_max {
-                        return Err(RoomError::TooMany);
-                    }
-                    // It may still be leaving as many rooms again.
-                    if total >= 2 * self.limits.rooms_per_connection_max {
-                        return Err(RoomError::Busy);
-                    }
-                }
-                let subscribers = self.local.refer(asked, request.topic);
-                memberships.insert(Membership::asked(subscribers, request.topic.kind()));
-                subscribers
-            }
+            Some(subscribers) => self.ask_again(slots, ticket, subscribers, filter)?,
+            None => self.ask_first(slots, ticket, (asked, request.topic), filter)?,
         };
         let topic = self.local.key(subscribers).clone();
         let encoding = self.local.subscribers_ref(subscribers).encoding;
@@ -272,10 +269,62 @@ impl Topics {
             log: request.options.log,
             since: request.options.since.map(Box::new),
             presence,
-            acks: request.options.acks,
+            acks,
         };
         mail.request(home, ShardRequest::Join(join));
         Ok(())
+    }
+
+    /// Asks to be among subscribers that a membership refers to.
+    fn ask_again(
+        &mut self,
+        slots: &mut Slots,
+        ticket: Ticket,
+        subscribers: u32,
+        filter: Option<Filter>,
+    ) -> Result<u32, RoomError> {
+        let memberships = slots.memberships(ticket.slot);
+        let membership = memberships.find(subscribers);
+        membership
+            .filter(|membership| membership.in_flight < u8::MAX)
+            .ok_or(RoomError::Busy)?;
+        if let Some(filter) = filter {
+            let asked = self.filters.ask(subscribers, ticket, &filter);
+            asked.map_err(|TooManyFilters| RoomError::Full)?;
+        }
+        let asked = memberships.ask(subscribers, Wish::In);
+        asked.ok_or(RoomError::Busy)?;
+        Ok(subscribers)
+    }
+
+    /// Asks to be among subscribers that no membership of the connection refers to.
+    fn ask_first(
+        &mut self,
+        slots: &mut Slots,
+        ticket: Ticket,
+        (encoding, topic): (EncodingId, Topic<'_>),
+        filter: Option<Filter>,
+    ) -> Result<u32, RoomError> {
+        let memberships = slots.memberships(ticket.slot);
+        if topic.kind() == TopicKind::Room {
+            let (total, wanted) = memberships.counts(TopicKind::Room);
+            if wanted >= self.limits.rooms_per_connection_max {
+                return Err(RoomError::TooMany);
+            }
+            // It may still be leaving as many rooms again.
+            if total >= 2 * self.limits.rooms_per_connection_max {
+                return Err(RoomError::Busy);
+            }
+        }
+        let subscribers = self.local.refer(encoding, topic);
+        if let Some(filter) = filter
+            && let Err(TooManyFilters) = self.filters.ask(subscribers, ticket, &filter)
+        {
+            self.local.release(subscribers);
+            return Err(RoomError::Full);
+        }
+        memberships.insert(Membership::asked(subscribers, topic.kind()));
+        Ok(subscribers)
     }
 
     fn leave_topic(
@@ -396,6 +445,7 @@ impl Topics {
 
     fn forget_membership(&mut self, slots: &mut Slots, who: Ticket, subscribers: u32) {
         slots.memberships(who.slot).remove(subscribers);
+        self.filters.forget(subscribers, who);
         self.local.release(subscribers);
     }
 }

@@ -41,6 +41,7 @@ impl Topics {
             self.cursors.remove(ticket.slot, membership.subscribers);
             self.forget_acks(mail, ticket, membership.subscribers);
             self.remove_member(slots, *membership);
+            self.filters.forget(membership.subscribers, ticket);
             self.local.release(membership.subscribers);
         }
         let who = mail.address(ticket);

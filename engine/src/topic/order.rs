@@ -3,7 +3,7 @@
 
 use crate::driver::boundary::Millis;
 use crate::events::{Event, EventKind, EventSink};
-use crate::message::delivery::{Delivery, Joined, JoinedAt, NextParcel, Parcel};
+use crate::message::delivery::{Delivery, Joined, JoinedAt, NextParcel, Parcel, SiftedParcel};
 use crate::message::lane::Mailbox;
 use crate::message::request::{Join, PublishRequest, ShownMember};
 use crate::query::gather::{Outcome, Part, QueryKey};
@@ -243,6 +243,8 @@ pub(crate) enum Sent<'f> {
     Alone(&'f Frame),
     /// All of it, or what it changes of the one before it, if there is something shorter to say.
     Next(&'f Frame, Option<&'f Frame>),
+    /// This, to those whose filters it passes.
+    Sifted(&'f Frame),
 }
 
 /// One parcel for each of these, a shard and an encoding with what it is sent. A report hears from
@@ -274,7 +276,7 @@ pub(crate) fn deliver_all<'a>(
     to: impl Iterator<Item = (u16, EncodingId, Sent<'a>)>,
 ) {
     for (shard, encoding, sent) in to {
-        let (Sent::Alone(frame) | Sent::Next(frame, _)) = sent;
+        let (Sent::Alone(frame) | Sent::Next(frame, _) | Sent::Sifted(frame)) = sent;
         let parcel = Parcel {
             topic: publish.topic.clone(),
             encoding,
@@ -289,6 +291,10 @@ pub(crate) fn deliver_all<'a>(
             Sent::Next(_, delta) => {
                 let delta = delta.cloned();
                 Delivery::Next(Box::new(NextParcel { parcel, delta }))
+            }
+            Sent::Sifted(_) => {
+                let content = publish.content.as_published().clone();
+                Delivery::Sifted(Box::new(SiftedParcel { parcel, content }))
             }
         };
         mail.deliver(shard, delivery);

@@ -67,7 +67,7 @@ impl Topics {
         // Ordered by encoding: if the first and the last are of one, all are.
         let ends = interest.first().zip(interest.last());
         let of_one = ends.filter(|(first, last)| first.encoding == last.encoding);
-        if let Some((first, _)) = of_one.filter(|(first, _)| !first.encoding.has_deltas()) {
+        if let Some((first, _)) = of_one.filter(|(first, _)| first.encoding.is_of_connections()) {
             let encoding = first.encoding;
             let frame = encoder.share(&publish.content, encoding, Some(topic), position);
             let Some(frame) = frame else {
@@ -80,9 +80,9 @@ impl Topics {
             let to = interest.iter().map(|pair| (pair.shard, encoding, frame));
             return send_out(mail, publish, position, known, to);
         }
-        let alone = interest.partition_point(|pair| !pair.encoding.has_deltas());
-        let (alone, with_deltas) = interest.split_at(alone);
-        let present: EncodingSet = alone.iter().map(|pair| pair.encoding).collect();
+        let [alone, with_deltas, with_filters] = by_class(interest);
+        let whole = alone.iter().chain(with_filters);
+        let present: EncodingSet = whole.map(|pair| pair.encoding.of_connections()).collect();
         let frames = encoder.share_all(publish, present, Some(topic), position);
         for encoding in present.iter() {
             if let Some(frame) = &frames[encoding.index()] {
@@ -100,9 +100,13 @@ impl Topics {
                 with_deltas,
             ),
         };
-        let sent = |pair: &Interest| match pair.encoding.has_deltas() {
-            false => frames[pair.encoding.index()].as_ref().map(Sent::Alone),
-            true => next.sent(pair.encoding),
+        let sent = |pair: &Interest| {
+            let frame = frames[pair.encoding.of_connections().index()].as_ref();
+            match (pair.encoding.has_deltas(), pair.encoding.has_filter()) {
+                (true, _) => next.sent(pair.encoding),
+                (false, true) => frame.map(Sent::Sifted),
+                (false, false) => frame.map(Sent::Alone),
+            }
         };
         let unencodable = interest.iter().filter(|pair| sent(pair).is_none());
         known.dropped += unencodable.map(|pair| pair.members).sum::<u32>();
@@ -111,6 +115,16 @@ impl Topics {
             .filter_map(|pair| Some((pair.shard, pair.encoding, sent(pair)?)));
         send_out(mail, publish, position, known, to);
     }
+}
+
+/// Pairs of members that are sent everything as it is, of those that are sent deltas, and of those
+/// with filters: they stand in that order.
+fn by_class(pairs: &[Interest]) -> [&[Interest]; 3] {
+    let alone = pairs.partition_point(|pair| pair.encoding.is_of_connections());
+    let (alone, others) = pairs.split_at(alone);
+    let with_deltas = others.partition_point(|pair| pair.encoding.has_deltas());
+    let (with_deltas, with_filters) = others.split_at(with_deltas);
+    [alone, with_deltas, with_filters]
 }
 
 /// What members that are sent deltas are sent of a publish, by the encoding of their connections.

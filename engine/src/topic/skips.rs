@@ -1,10 +1,11 @@
-//! What of a batch some members are not sent: what they published, and of a publication that stands
-//! there as a whole and as a delta, one of both.
+//! What of a batch some members are not sent: what they published, what does not pass their
+//! filters, and of a publication that stands there as a whole and as a delta, one of both.
 //!
 //! Invariant: places are those of whole frames, in each layout by itself, and in order. Kept by
 //! batches.
 
 use crate::topic::delta::baseless::BaselessMembers;
+use crate::topic::filter::filters::FilterPlaces;
 use crate::types::ticket::Ticket;
 use std::ops::Range;
 
@@ -55,6 +56,59 @@ impl Split {
             Layout::Deflated => deflated,
         }
     }
+}
+
+/// Frames of a batch that only members are sent whose filters they pass.
+#[derive(Debug, Default)]
+pub(crate) struct Sieve {
+    frames: Vec<SiftedFrame>,
+    /// Known when the batch goes out.
+    pub(crate) places: FilterPlaces,
+}
+
+#[derive(Debug)]
+struct SiftedFrame {
+    /// By the place of a filter.
+    passes: Box<[bool]>,
+    /// In both layouts.
+    frame: (Range<usize>, Range<usize>),
+}
+
+impl Sieve {
+    /// The next frame, at its place in both layouts.
+    pub(crate) fn push(&mut self, passes: Box<[bool]>, frame: (Range<usize>, Range<usize>)) {
+        self.frames.push(SiftedFrame { passes, frame });
+    }
+
+    /// What a member is not sent.
+    pub(crate) fn skipped(
+        &self,
+        who: Ticket,
+        layout: Layout,
+    ) -> impl Iterator<Item = &Range<usize>> {
+        let place = self.places.get(&who).map(|place| usize::from(*place));
+        let frames = self.frames.iter().filter(move |frame| {
+            let passes = place.and_then(|place| frame.passes.get(place));
+            passes != Some(&true)
+        });
+        frames.map(move |frame| match layout {
+            Layout::Plain => &frame.frame.0,
+            Layout::Deflated => &frame.frame.1,
+        })
+    }
+}
+
+/// Two runs of ranges, each in order, as one in the order in which they begin.
+pub(crate) fn in_order<'r>(
+    one: impl Iterator<Item = &'r Range<usize>>,
+    other: impl Iterator<Item = &'r Range<usize>>,
+) -> impl Iterator<Item = &'r Range<usize>> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(a), Some(b)) if b.start < a.start => other.next(),
+        (Some(_), _) => one.next(),
+        (None, _) => other.next(),
+    })
 }
 
 /// A batch's skips, in order. The first costs no allocation: most batches are one frame, and its

@@ -18,6 +18,7 @@ use crate::topic::cursor::Cursors;
 use crate::topic::delayed::Delayed;
 use crate::topic::delta::baseless::Baseless;
 use crate::topic::delta::bases::Bases;
+use crate::topic::filter::filters::Filters;
 use crate::topic::greed::Greed;
 use crate::topic::home::Homes;
 use crate::topic::key::{Topic, TopicKey, USER_BYTES_MAX};
@@ -95,6 +96,8 @@ pub(crate) struct Topics {
     pub(crate) bases: Bases,
     /// Of this shard's members.
     pub(crate) baseless: Baseless,
+    /// Of this shard's members.
+    pub(crate) filters: Filters,
     pub(crate) counters: Arc<ShardCounters>,
 }
 
@@ -133,6 +136,7 @@ impl Topics {
             presences,
             bases: Bases::default(),
             baseless: Baseless::default(),
+            filters: Filters::default(),
             counters,
         }
     }
@@ -203,6 +207,7 @@ impl Topics {
         self.presences.release_memory();
         self.bases.release_memory();
         self.baseless.release_memory();
+        self.filters.release_memory();
     }
 
     /// A name that a room may have.
@@ -373,6 +378,9 @@ impl Topics {
                     .member_lists
                     .gather(subscribers.members.iter().copied());
                 let mut fan_out = batch.close(recipients, members, reported);
+                if let Some(sieve) = &mut fan_out.sieve {
+                    sieve.places = self.filters.places(index);
+                }
                 if let Some(log) = &subscribers.log {
                     fan_out.slow_reader = log.slow_reader;
                     let except = reported.and_then(|parcel| parcel.except);

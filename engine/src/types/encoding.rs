@@ -2,8 +2,8 @@
 //! gives a meaning to. A room may have members of all encodings; a publication is encoded once in
 //! each encoding that is present, by [`crate::Application::encode`].
 //!
-//! Every encoding has a second one for members that are sent deltas: it belongs to a membership,
-//! and no connection has it.
+//! Every encoding has a second one for members that are sent deltas, and a third for those with
+//! filters: it belongs to a membership, and no connection has it.
 //!
 //! Used by whoever keeps members or messages of several encodings apart.
 
@@ -39,10 +39,12 @@ impl EncodingId {
         self.0 as usize
     }
 
-    /// Encodings that the members of one topic may have: those of connections, and each for deltas.
+    /// Encodings that the members of one topic may have: those of connections, and each for deltas
+    /// and for filters.
     #[doc(hidden)] // For lanes, which benches build by themselves.
-    pub const OF_MEMBERS_MAX: usize = 2 * EncodingId::COUNT_MAX;
+    pub const OF_MEMBERS_MAX: usize = 3 * EncodingId::COUNT_MAX;
     const DELTA: u8 = EncodingId::COUNT_MAX as u8;
+    const FILTER: u8 = 2 * EncodingId::COUNT_MAX as u8;
 
     /// The same encoding, of members that are sent deltas. It comes behind all that connections
     /// have.
@@ -55,9 +57,32 @@ impl EncodingId {
         self.0 & EncodingId::DELTA != 0
     }
 
+    /// The same encoding, of members with filters. It comes behind all others.
+    pub(crate) const fn with_filter(self) -> EncodingId {
+        EncodingId(self.of_connections().0 | EncodingId::FILTER)
+    }
+
+    /// Whether its members have filters.
+    pub(crate) const fn has_filter(self) -> bool {
+        self.0 & EncodingId::FILTER != 0
+    }
+
     /// The encoding of the connections that have it.
     pub(crate) const fn of_connections(self) -> EncodingId {
-        EncodingId(self.0 & !EncodingId::DELTA)
+        EncodingId(self.0 & (EncodingId::DELTA - 1))
+    }
+
+    /// Whether a connection may have it.
+    pub(crate) const fn is_of_connections(self) -> bool {
+        self.0 < EncodingId::DELTA
+    }
+
+    /// The encoding whose frames its members are sent, if they are sent any.
+    pub(crate) const fn of_frames(self) -> EncodingId {
+        match self.has_filter() {
+            true => self.of_connections(),
+            false => self,
+        }
     }
 
     /// All that connections may have.
@@ -66,7 +91,7 @@ impl EncodingId {
     }
 
     fn bit(self) -> u8 {
-        debug_assert!(!self.has_deltas());
+        debug_assert!(self.is_of_connections());
         1 << self.0
     }
 }
@@ -133,13 +158,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_encoding_has_one_for_deltas_behind_all_others() {
+    fn each_encoding_has_one_for_deltas_and_one_for_filters_behind_all_others() {
         for encoding in EncodingId::all() {
-            let deltas = encoding.with_deltas();
-            assert!(deltas.has_deltas() && !encoding.has_deltas());
-            assert_eq!(deltas.of_connections(), encoding);
+            let (deltas, filter) = (encoding.with_deltas(), encoding.with_filter());
+            assert!(deltas.has_deltas() && !encoding.has_deltas() && !filter.has_deltas());
+            assert!(filter.has_filter() && !encoding.has_filter() && !deltas.has_filter());
+            assert!(encoding.is_of_connections());
+            for of_members in [deltas, filter] {
+                assert!(!of_members.is_of_connections());
+                assert_eq!(of_members.of_connections(), encoding);
+                assert!(of_members.index() < EncodingId::OF_MEMBERS_MAX);
+            }
+            assert_eq!(
+                (deltas.of_frames(), filter.of_frames(), encoding.of_frames()),
+                (deltas, encoding, encoding)
+            );
             assert!(EncodingId::all().all(|other| other < deltas));
-            assert!(deltas.index() < EncodingId::OF_MEMBERS_MAX);
+            assert!(EncodingId::all().all(|other| other.with_deltas() < filter));
         }
     }
 

@@ -17,7 +17,8 @@ pub enum RoomError {
     /// of this shard wait for others as may ([`crate::PublishError::Busy`]).
     #[error("too many requests for this room under way")]
     Busy,
-    /// The room has as many members as it may have ([`crate::Context::join_limited`]).
+    /// The room has as many members as it may have ([`crate::Context::join_limited`]), or its
+    /// members on this shard as many filters as they may ([`crate::JoinOptions::filter`]).
     #[error("the room has as many members as it may have")]
     Full,
     /// What a member shows is longer than [`crate::OwnedData::BYTES_MAX`].

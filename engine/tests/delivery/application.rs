@@ -6,8 +6,8 @@ use shardcast_engine::protocol::frame::{Kind, written};
 use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Accepted, Admission, Answer, Application, Content, Context, Continuity, Data, DataEncoding,
-    EncodingId, Frame, HistoryQuery, JoinAcks, JoinDeltas, JoinOptions, JoinPresence, LogClass,
-    Loss, Message, Missed, MissedReason, OwnedData, Position, PresenceClass, Publication,
+    EncodingId, Filter, Frame, HistoryQuery, JoinAcks, JoinDeltas, JoinOptions, JoinPresence,
+    LogClass, Loss, Message, Missed, MissedReason, OwnedData, Position, PresenceClass, Publication,
     PublicationKind, Publish, ReadOrder, Recovery, Repeat, Since, Tag, Target, Topic, TopicName,
 };
 use std::cell::RefCell;
@@ -75,6 +75,18 @@ pub(crate) fn deltas_of(client: usize) -> JoinDeltas {
     }
 }
 
+/// Every sixth client has one of two filters, which let no message pass whose numbers are a
+/// multiple of its own.
+pub(crate) fn filter_of(client: usize) -> Option<Filter> {
+    let number = 2 + (client / 6 % 2) as u8;
+    (client % 6 == 3).then(|| Filter::new(&[number]))
+}
+
+pub(crate) fn passes(filter: &Filter, message_id: MessageId) -> bool {
+    let number = usize::from(filter.bytes()[0]);
+    !(message_id.from + message_id.number).is_multiple_of(number)
+}
+
 impl Scripted {
     pub(crate) fn new(truth: Rc<RefCell<Truth>>) -> Scripted {
         Scripted { truth }
@@ -87,6 +99,7 @@ impl Scripted {
         let options = JoinOptions {
             acks: acks_of(session.client),
             deltas: deltas_of(session.client),
+            filter: filter_of(session.client),
             log: Some(class_of(room)),
             since,
             presence: Some(JoinPresence {
@@ -337,6 +350,15 @@ impl Application for Scripted {
         let (_, payload) = written(frame.bytes());
         let said = [b"again ", &frame.bytes()[payload]].concat();
         Some(Frame::new(Kind::Text, &said))
+    }
+
+    fn sift(publication: &Publication<'_>, filters: &[Filter], all: &mut [bool]) {
+        if matches!(publication.kind, PublicationKind::Message { .. }) {
+            let message_id = id_of(publication);
+            for (filter, passing) in filters.iter().zip(all) {
+                *passing = !filter.bytes().is_empty() && passes(filter, message_id);
+            }
+        }
     }
 
     fn encode_delta(

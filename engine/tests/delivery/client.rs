@@ -1,6 +1,8 @@
 //! A client: joins, publishes, reads at its own pace, breaks off, and goes on from where it was.
 
-use crate::application::{Words, acks_of, deltas_of, room_number, user_number, user_of};
+use crate::application::{
+    Words, acks_of, deltas_of, filter_of, passes, room_number, user_number, user_of,
+};
 use crate::truth::{Ending, MessageId, Reader, Truth};
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Line, Random, Read, SocketId, World};
@@ -453,6 +455,8 @@ impl Client {
             number: words.number(),
         };
         scene.truth.learn((room, epoch, offset), message_id);
+        let filter = filter_of(self.id);
+        assert!(filter.is_none_or(|filter| passes(&filter, message_id)));
         let id = self.id;
         let reader = self.readers.get_mut(&room);
         let reader = reader.unwrap_or_else(|| panic!("client {id} is not in {room}"));

@@ -43,6 +43,7 @@ const SEEDS: Seeds = Seeds {
         "lost",
         "whispers_complete",
         "deltas",
+        "sifted",
     ],
     least: 1,
 };

@@ -1,5 +1,6 @@
 //! What was published, as receipts say, and what each reader was sent: the one has to be the other.
 
+use crate::application::{filter_of, passes};
 use shardcast_engine::MissedReason;
 use shardcast_seeds::Tally;
 use std::cell::RefCell;
@@ -135,7 +136,7 @@ impl Truth {
             ..
         } = *reader;
         let (mut absent, mut excused) = (0, 0);
-        let (mut unencodable, mut left_out) = (0, 0);
+        let (mut unencodable, mut left_out, mut sifted) = (0, 0, 0);
         for offset in start + 1..=end {
             if reader.sent.contains(&offset) {
                 continue;
@@ -145,10 +146,13 @@ impl Truth {
             let Some(message_id) = self.places.get(&(room, epoch, offset)) else {
                 continue;
             };
+            let filter = filter_of(client);
+            let is_sifted = filter.is_some_and(|filter| !passes(&filter, *message_id));
             let own = message_id.from == client && self.without_echo.contains(message_id);
             unencodable += u64::from(!can_say(encoding, *message_id));
             left_out += u64::from(own);
-            excused += u64::from(own || !can_say(encoding, *message_id));
+            sifted += u64::from(is_sifted);
+            excused += u64::from(own || is_sifted || !can_say(encoding, *message_id));
         }
         let missed = reader.missed;
         let least = match ending {
@@ -162,6 +166,7 @@ impl Truth {
         );
         self.count("unencodable", unencodable);
         self.count("left_out", left_out);
+        self.count("sifted", sifted);
     }
 }
 

@@ -152,6 +152,7 @@ fn nothing_to_add(delivery: Delivery) -> Option<Outcome> {
     match delivery {
         Delivery::Message(parcel) => report(parcel.report, parcel.parcels),
         Delivery::Next(next) => report(next.parcel.report, next.parcel.parcels),
+        Delivery::Sifted(sifted) => report(sifted.parcel.report, sifted.parcel.parcels),
         Delivery::Unencodable { key, parcels, .. } => report(Some(key), parcels),
         Delivery::List {
             key,

@@ -167,7 +167,8 @@ impl Log {
             return again;
         }
         let end = offsets.end.min(self.next_position().offset);
-        let (mut spans, mut bytes, mut is_shared) = (Vec::new(), 0, true);
+        let (mut spans, mut bytes) = (Vec::new(), 0);
+        let mut is_shared = !reader.encoding.has_filter();
         let mut next = offsets.start;
         while next < end && (bytes < bytes_max || spans.is_empty()) {
             let offset = next;
@@ -176,13 +177,9 @@ impl Log {
                 is_shared = false;
                 continue;
             }
-            let Some(entry) = self.entry(offset) else {
-                continue;
-            };
-            if let Some(frame) = make(entry, offset) {
-                bytes += frame.bytes().len();
-                let block = Block::single(offset, Some(frame), |_| false);
-                spans.push(block.span(offset, next));
+            if let Some(span) = self.own_span(offset, make) {
+                bytes += span.plain.len();
+                spans.push(span);
             }
         }
         let again = ByKey {
@@ -195,6 +192,42 @@ impl Log {
             self.blocks.keep_by_key(reader.encoding, now, again.clone());
         }
         again
+    }
+
+    /// The frame of one publication, for one reader alone.
+    fn own_span(&self, offset: u64, make: &mut MakeFrame<'_>) -> Option<Span> {
+        let frame = make(self.entry(offset)?, offset)?;
+        let block = Block::single(offset, Some(frame), |_| false);
+        Some(block.span(offset, offset + 1))
+    }
+
+    /// Everything from `start` on that passes the filter of the reader, which `make` asks, but what
+    /// it is left out of. A range that has looked at [`SIFTED_MAX`] ends there.
+    fn sifted_from(
+        &self,
+        reader: &Reader,
+        start: u64,
+        bytes_max: usize,
+        make: &mut MakeFrame<'_>,
+    ) -> Range {
+        let end = self.next_position().offset.min(start + SIFTED_MAX);
+        let (mut next, mut bytes, mut spans) = (start, 0, Vec::new());
+        while next < end && bytes < bytes_max {
+            let offset = next;
+            next += 1;
+            if self.leaves_out(offset, reader.who) {
+                continue;
+            }
+            if let Some(span) = self.own_span(offset, make) {
+                bytes += span.plain.len();
+                spans.push(span);
+            }
+        }
+        Range {
+            spans: Span::join(&spans).into_iter().collect(),
+            next,
+            missed: None,
+        }
     }
 
     /// Why a reader misses what is not here any more.
@@ -228,6 +261,9 @@ impl Log {
         bytes_max: usize,
         make: &mut MakeFrame<'_>,
     ) -> Range {
+        if reader.encoding.has_filter() {
+            return self.sifted_from(reader, start, bytes_max, make);
+        }
         let log_end = self.next_position().offset;
         let (mut next, mut bytes, mut spans) = (start, 0, Vec::new());
         while next < log_end && bytes < bytes_max && spans.len() < SPANS_MAX {
@@ -273,6 +309,10 @@ impl Log {
     /// What was made for readers of these offsets that are left out of none of them, if this is
     /// one.
     fn shared_by_key(&self, reader: &Reader, offsets: &std::ops::Range<u64>) -> Option<ByKey> {
+        // What is kept for those with filters is nobody else's.
+        if reader.encoding.has_filter() {
+            return None;
+        }
         let shared = self.blocks.by_key(reader.encoding, offsets)?;
         let count = (offsets.end - offsets.start) as usize;
         let mut entries = self.from(offsets.start).take(count);
@@ -302,10 +342,11 @@ impl Log {
         });
         let mut kept: Vec<u64> = kept.map(|(offset, _)| offset).collect();
         kept.reverse();
-        let (mut spans, mut bytes, mut sent, mut is_shared) = (Vec::new(), 0, 0, true);
+        let has_filter = reader.encoding.has_filter();
+        let (mut spans, mut bytes, mut sent, mut is_shared) = (Vec::new(), 0, 0, !has_filter);
         let mut next = end;
         for offset in kept {
-            if bytes >= bytes_max {
+            if bytes >= bytes_max || has_filter && sent == SIFTED_MAX {
                 next = offset;
                 break;
             }
@@ -314,9 +355,15 @@ impl Log {
                 is_shared = false;
                 continue;
             }
-            let (span, _) = self.encoded(reader.encoding, now, offset, offset + 1, make);
-            bytes += span.plain.len();
-            spans.push(span);
+            let span = match has_filter {
+                true => self.own_span(offset, make),
+                false => {
+                    let (encoding, end) = (reader.encoding, offset + 1);
+                    Some(self.encoded(encoding, now, offset, end, make).0)
+                }
+            };
+            bytes += span.as_ref().map_or(0, |span| span.plain.len());
+            spans.extend(span);
         }
         let by_key = ByKey {
             offsets: start..end,
@@ -334,3 +381,6 @@ impl Log {
 
 /// Spans of one range: fewer than a transmit may have segments.
 const SPANS_MAX: usize = 32;
+
+/// Publications that one range asks a filter about: 1,024. The reader goes on behind them.
+const SIFTED_MAX: u64 = 1024;

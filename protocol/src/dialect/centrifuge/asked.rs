@@ -1,6 +1,7 @@
 //! What only clients of the Centrifuge protocol ask for: as parts of the one vocabulary of requests
 //! (`dialect::request`), and beside it. Made by `command`, acted on by the server.
 
+use super::filter::TagFilter;
 use super::form::Deltas;
 use super::subs::HadOfChannels;
 use crate::dialect::position::Since;
@@ -48,6 +49,8 @@ pub struct Subscribe<'b> {
     pub if_lost: IfLost,
     /// Whether it can be sent deltas.
     pub deltas: Deltas,
+    /// Which publications it wants to be sent. `None`: all.
+    pub filter: Option<TagFilter>,
 }
 
 /// What becomes of a membership whose client can not be sent what it has missed.

@@ -5,6 +5,7 @@
 //! it. Read by `commands`.
 
 use super::asked::{CentrifugeRequest, ConnectCommand, IfLost, Subscribe};
+use super::filter::{FilterFault, NodeValue, TagFilter};
 use super::form::Deltas;
 use super::record::{FieldValue, Record};
 use super::schema::sent::{
@@ -46,13 +47,15 @@ pub enum Instruction<'b> {
     Send(Command<'b>),
     /// What the protocol has and this server has not.
     Unavailable(Id<'b>),
+    /// A filter that there is not.
+    BadFilter(Id<'b>, FilterFault),
 }
 
 /// The name under which applications handle what clients send without waiting for a reply.
 pub const SEND: &str = "send";
 
 /// What is asked, if that may be asked so.
-pub(super) fn instruction<'b, S: SubsValue<'b>>(
+pub(super) fn instruction<'b, S: SubsValue<'b> + NodeValue<'b>>(
     record: &Record<S>,
     rules: &Rules,
 ) -> Result<Instruction<'b>, Wrong> {
@@ -144,7 +147,7 @@ fn connecting<'b, S: SubsValue<'b>>(
 /// Of `flag`: a client that can not be sent what it missed wants to be refused.
 const REJECT_UNRECOVERED: u64 = 2;
 
-fn subscribing<'b, S: FieldValue<'b>>(
+fn subscribing<'b, S: NodeValue<'b>>(
     id: Id<'b>,
     asked: &Record<S>,
 ) -> Result<Instruction<'b>, Wrong> {
@@ -154,10 +157,19 @@ fn subscribing<'b, S: FieldValue<'b>>(
         "fossil" => Deltas::Fossil,
         _ => return Err("delta is of a kind that there is not"),
     };
-    // Maps, and filters of publications.
-    if asked.unsigned(subscribe::TYPE)? != 0 || asked.get(subscribe::FILTER).is_some() {
+    // Maps.
+    if asked.unsigned(subscribe::TYPE)? != 0 {
         return Ok(Instruction::Unavailable(id));
     }
+    let filter = asked.get(subscribe::FILTER).map(TagFilter::read);
+    let filter = match filter.transpose() {
+        // A delta builds on the publication before it, which a filter may leave out.
+        Ok(Some(_)) if deltas != Deltas::Off => {
+            return Ok(Instruction::BadFilter(id, FilterFault::WithDeltas));
+        }
+        Ok(filter) => filter,
+        Err(fault) => return Ok(Instruction::BadFilter(id, fault)),
+    };
     let recover = recovering(asked)?;
     let request = CentrifugeRequest::Subscribe(Box::new(Subscribe {
         channel,
@@ -168,6 +180,7 @@ fn subscribing<'b, S: FieldValue<'b>>(
             _ => IfLost::Refuse,
         },
         deltas,
+        filter,
     }));
     Ok(special(id, request))
 }

@@ -47,6 +47,11 @@ pub(super) mod sent {
             OFFSET = "offset" 7, DATA = "data" 8, DELTA = "delta" 12, FILTER = "tf" 13,
             FLAG = "flag" 14, TYPE = "type" 15,
         }
+        /// A comparison of a tag, or several nodes together.
+        filter_node {
+            OP = "op" 1, KEY = "key" 2, COMPARISON = "cmp" 3, VALUE = "val" 4, VALUES = "vals" 5,
+            NODES = "nodes" 6,
+        }
         /// Of every command that names a channel and nothing else.
         channel { CHANNEL = "channel" 1 }
         publish {
@@ -138,6 +143,7 @@ mod tests {
             s::command::ALL,
             s::connect::ALL,
             s::subscribe::ALL,
+            s::filter_node::ALL,
             s::channel::ALL,
             s::publish::ALL,
             s::history::ALL,

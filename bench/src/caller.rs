@@ -1,6 +1,6 @@
 //! A client that blocks: it says something and waits for what it names. For works in which one
 //! thread speaks for many connections and only the server's time counts. Called by `recovery`,
-//! `stalled`, `joins` and `uploads`.
+//! `stalled`, `joins`, `deltas` and `uploads`.
 
 use socket2::{Domain, Socket, Type};
 use std::io;

@@ -1,5 +1,5 @@
 //! Figures that a work takes by itself, by rounds, and the table that they come to. Made by
-//! `recovery`, `stalled`, `joins` and `uploads`.
+//! `recovery`, `stalled`, `joins`, `deltas` and `uploads`.
 
 use crate::statistics::{Spread, paired_ratios};
 use std::fmt;

@@ -9,6 +9,7 @@ pub mod catalogue;
 mod child;
 pub mod command;
 pub mod compare;
+mod deltas;
 pub mod figures;
 pub mod format;
 pub mod goal;

@@ -1,6 +1,7 @@
 //! The works that our own clients do instead of the load generator's, as commands. Called by the
 //! binary.
 
+use crate::deltas::{Deltas, deltas};
 use crate::figures::Figures;
 use crate::joins::{Joins, joins};
 use crate::prepare::{Places, build, prepare_peer};
@@ -58,6 +59,18 @@ pub enum OwnWork {
         #[arg(long, value_name = "PATH")]
         against: Option<PathBuf>,
     },
+    /// CPU of publications of which little changes, sent as deltas and as a whole.
+    Deltas {
+        /// Clients.
+        #[arg(long, default_value_t = 1_000)]
+        clients: usize,
+        /// Publications.
+        #[arg(long, default_value_t = 500)]
+        messages: usize,
+        /// How often.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
     /// CPU of messages of 1 MiB with a short answer, and memory while many are on their way.
     Uploads {
         /// Clients.
@@ -79,7 +92,7 @@ impl OwnWork {
     /// A server does not build, ends, refuses or is stuck.
     pub fn measure(self, mut places: Places) -> io::Result<Figures> {
         let (package, binary, peers): (_, _, &[Server]) = match &self {
-            OwnWork::Recovery { .. } => ("shardcast", "shardcast", &[]),
+            OwnWork::Recovery { .. } | OwnWork::Deltas { .. } => ("shardcast", "shardcast", &[]),
             OwnWork::Stalled { .. } => ("shardcast", "shardcast", &[BUN]),
             OwnWork::Joins { against, .. } => {
                 places.against.clone_from(against);
@@ -138,6 +151,18 @@ impl OwnWork {
                     rounds,
                 };
                 joins(plan, places)
+            }
+            OwnWork::Deltas {
+                clients,
+                messages,
+                rounds,
+            } => {
+                let plan = Deltas {
+                    clients,
+                    messages,
+                    rounds,
+                };
+                deltas(plan, places)
             }
             OwnWork::Uploads {
                 clients,

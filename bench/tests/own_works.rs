@@ -73,6 +73,12 @@ fn works_of_our_own_measure_what_they_name() {
         against: None,
     };
     check(joins, &places, 2);
+    let deltas = OwnWork::Deltas {
+        clients: 10,
+        messages: 5,
+        rounds: 1,
+    };
+    check(deltas, &places, 6);
     let uploads = OwnWork::Uploads {
         clients: 4,
         messages: 8,

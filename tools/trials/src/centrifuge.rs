@@ -3,10 +3,14 @@
 //! pushes of both encodings, in no more bytes than were foretold.
 
 use crate::values::{check_rooms, check_value, place};
-use shardcast_protocol::dialect::centrifuge::{COMMANDS_MAX, Commands, HadOfChannels, Instruction};
+use shardcast_protocol::dialect::centrifuge::{
+    COMMANDS_MAX, CentrifugeRequest, Commands, Emulated, HadOfChannels, Instruction, TagFilter,
+    Tags, connect_command, pushed_alone,
+};
 use shardcast_protocol::dialect::{
     Command, Decoded, Dialect, Event, Payload, Reply, Request, Rules, Sender, Value,
 };
+use shardcast_protocol::frame::Kind;
 use shardcast_protocol::json::Raw;
 
 /// The input is a client's message, if it is text.
@@ -25,6 +29,81 @@ pub fn centrifuge_json(input: &[u8]) {
 /// A promise is broken.
 pub fn centrifuge_protobuf(input: &[u8]) {
     check(input, Dialect::CentrifugeProtobuf, Payload::Binary(input));
+}
+
+/// The input is what decides how the rest is read, and a body that commands come in beside a
+/// stream.
+///
+/// # Panics
+/// A promise is broken.
+pub fn emulation(input: &[u8]) {
+    let [kind, body @ ..] = input else { return };
+    let (kind, dialect) = match kind % 2 {
+        0 => (Kind::Text, Dialect::CentrifugeJson),
+        _ => (Kind::Binary, Dialect::CentrifugeProtobuf),
+    };
+    let Ok(emulated) = Emulated::read(body, kind) else {
+        return;
+    };
+    assert!(emulated.session.len() + emulated.data.len() <= body.len());
+    match (dialect, str::from_utf8(&emulated.data)) {
+        (Dialect::CentrifugeJson, Ok(text)) => {
+            check(&emulated.data, dialect, Payload::Text(text));
+        }
+        (Dialect::CentrifugeJson, Err(_)) => panic!("text was read of JSON"),
+        _ => check(&emulated.data, dialect, Payload::Binary(&emulated.data)),
+    }
+}
+
+/// The input is the request of a client that asks for nothing, as it comes in a query or a body.
+///
+/// # Panics
+/// A promise is broken.
+pub fn cf_connect(input: &[u8]) {
+    let command = connect_command(input);
+    assert!(!command.contains(&b'\n'), "it is one line");
+    let Ok(text) = str::from_utf8(&command) else {
+        return;
+    };
+    let dialect = Dialect::CentrifugeJson;
+    check(&command, dialect, Payload::Text(text));
+    let all: Vec<_> = commands(dialect, Payload::Text(text)).collect();
+    assert_eq!(all.len(), 1, "{text}");
+    let request = Raw::parse(&text[CONNECT.len()..text.len() - 1]);
+    let is_object = request.is_some_and(|request| request.as_str().starts_with('{'));
+    if let ([Ok(asked)], true) = (&all[..], is_object) {
+        assert!(matches!(asked, Instruction::Connect(..)), "{asked:?}");
+    }
+    let (before, rest) = pushed_alone(input);
+    assert!(before.len() + rest.len() <= input.len());
+}
+
+/// What stands before such a request.
+const CONNECT: &str = r#"{"id":1,"connect":"#;
+
+/// The input is a filter as it is kept, and its tags behind that: what decides where they are, the
+/// filter, and texts with line feeds between.
+///
+/// # Panics
+/// A promise is broken.
+pub fn filter(input: &[u8]) {
+    let [high, low, rest @ ..] = input else {
+        return;
+    };
+    let bytes = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
+    let (kept, tags) = rest.split_at(bytes);
+    let tags = String::from_utf8_lossy(tags);
+    let mut texts = tags.split('\n');
+    let tags: Tags<'_> = std::iter::from_fn(|| Some((texts.next()?, texts.next()?))).collect();
+    let passes = TagFilter::passes_kept(kept, &tags);
+    match TagFilter::of_bytes(kept) {
+        Some(filter) => {
+            assert_eq!(filter.passes(&tags), passes);
+            check_filter(&filter);
+        }
+        // Whatever it is, nothing but its beginning was read.
+        None => assert!(kept.len() > 1 || !passes),
+    }
 }
 
 fn commands<'b>(dialect: Dialect, payload: Payload<'b>) -> Commands<'b> {
@@ -64,16 +143,40 @@ fn check(input: &[u8], dialect: Dialect, payload: Payload<'_>) {
                 assert!(asked.had.channels().count() <= HadOfChannels::COUNT_MAX);
             }
             Ok(Instruction::SubRefresh { channel, .. }) => assert!(!channel.is_empty()),
-            Ok(Instruction::Pong | Instruction::Refresh(..) | Instruction::Unavailable(_)) => {}
+            Ok(
+                Instruction::Pong
+                | Instruction::Refresh(..)
+                | Instruction::Unavailable(_)
+                | Instruction::BadFilter(..),
+            ) => {}
         }
     }
     assert!((1..=COMMANDS_MAX + 1).contains(&count));
+}
+
+/// It is kept as it was asked, and what it says of tags does not depend on that.
+fn check_filter(filter: &TagFilter) {
+    assert!(filter.as_bytes().len() <= TagFilter::BYTES_MAX);
+    let kept = TagFilter::of_bytes(filter.as_bytes());
+    assert_eq!(kept.as_ref(), Some(filter));
+    for tags in [
+        &[][..],
+        &[("a", "1"), ("b", "")],
+        &[("a", "b"), ("k", "-0.5")],
+    ] {
+        let tags: Tags<'_> = tags.iter().copied().collect();
+        let passes = TagFilter::passes_kept(filter.as_bytes(), &tags);
+        assert_eq!(filter.passes(&tags), passes);
+    }
 }
 
 fn check_command(input: &[u8], dialect: Dialect, command: &Command<'_>) {
     check_rooms(&command.request);
     if let Request::Centrifuge(asked) = &command.request {
         assert!(!asked.channel().is_empty());
+        if let CentrifugeRequest::Subscribe(asked) = asked {
+            asked.filter.as_ref().into_iter().for_each(check_filter);
+        }
     }
     let Some(data) = command.data else {
         return;

@@ -25,7 +25,7 @@ mod token;
 mod translation;
 mod values;
 
-pub use centrifuge::{centrifuge_json, centrifuge_protobuf};
+pub use centrifuge::{centrifuge_json, centrifuge_protobuf, cf_connect, emulation, filter};
 pub use cluster_envelope::cluster_envelope;
 pub use configuration::configuration;
 pub use delta::{apply_delta, delta};
@@ -49,7 +49,7 @@ pub use translation::translation;
 pub type Trial = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TRIALS: [Trial; 20] = [
+pub const TRIALS: [Trial; 23] = [
     ("frames", frames),
     ("pieces", pieces),
     ("head", head),
@@ -65,6 +65,9 @@ pub const TRIALS: [Trial; 20] = [
     ("translation", translation),
     ("centrifuge_json", centrifuge_json),
     ("centrifuge_protobuf", centrifuge_protobuf),
+    ("emulation", emulation),
+    ("cf_connect", cf_connect),
+    ("filter", filter),
     ("delta", delta),
     ("stored", stored),
     ("token", token),

@@ -114,6 +114,10 @@ pub struct Namespace {
     /// Whether every refusal is the same, so that a client cannot distinguish what does not exist
     /// from what is not allowed.
     pub secret: bool,
+    /// Whether clients that ask for them are sent deltas instead of whole publications.
+    pub deltas: bool,
+    /// Whether clients may have a filter of publications by their tags.
+    pub tag_filters: bool,
 }
 
 impl Default for Namespace {
@@ -132,6 +136,8 @@ impl Default for Namespace {
             names: NameRules::default(),
             control_characters: ControlPolicy::Allow,
             secret: false,
+            deltas: true,
+            tag_filters: true,
         }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod connection_id;
 pub(crate) mod encoding;
 pub(crate) mod failure;
+pub(crate) mod filtering;
 pub(crate) mod from_data;
 pub(crate) mod position;
 pub(crate) mod publication;

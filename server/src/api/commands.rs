@@ -170,6 +170,9 @@ impl Service {
                 requests::refresh(&mut self.asked(cx, session, id), &channel, &token);
             }
             Instruction::Unavailable(id) => refuse(cx, session, id, Refusal::NotAvailable),
+            Instruction::BadFilter(id, fault) => {
+                answer(cx, session, id, &Reply::Error(&requests::problem_of(fault)));
+            }
         }
         RequestState::Done
     }
@@ -207,7 +210,8 @@ impl Service {
             Instruction::Connect(id, _)
             | Instruction::Refresh(id, _)
             | Instruction::SubRefresh { id, .. }
-            | Instruction::Unavailable(id) => Some(id),
+            | Instruction::Unavailable(id)
+            | Instruction::BadFilter(id, _) => Some(id),
         };
         if let Some(id) = id {
             answer(cx, session, id, &Reply::Error(&problem));

@@ -28,11 +28,12 @@ use crate::session::resuming::Resumed;
 use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
+use crate::wire::filtering;
 use crate::wire::position::missed_reason;
 use crate::wire::publication;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{
-    Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId,
+    Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId, Filter,
     FirstMessage, Frame, Message, Missed, Notice, Page, Peer, Position, PostedMessage, Publication,
     Quiet, Refusal, Tag, TopicName, allocator,
 };
@@ -447,6 +448,10 @@ impl Application for Service {
         position: Position,
     ) -> Option<Frame> {
         publication::encode_again(encoding, publication, position)
+    }
+
+    fn sift(publication: &Publication<'_>, filters: &[Filter], passes: &mut [bool]) {
+        filtering::sift(publication, filters, passes);
     }
 
     fn encode_delta(

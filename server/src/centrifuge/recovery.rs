@@ -9,7 +9,8 @@ use crate::namespace::Standing;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::kept::KeptPage;
 use crate::session::context::Context;
-use shardcast_engine::{History, HistoryQuery, Newcomers, Position, ReadOrder, Since};
+use crate::wire::filtering;
+use shardcast_engine::{Filter, History, HistoryQuery, Newcomers, Position, ReadOrder, Since};
 use shardcast_protocol::dialect::centrifuge::{Deltas, Recovering};
 
 /// How a channel is recovered.
@@ -42,12 +43,14 @@ impl RecoveryMode {
         }
     }
 
-    /// What is read before the connection joins.
-    pub(super) fn query(self, since: Option<Since>) -> HistoryQuery {
+    /// What is read before the connection joins, for one that is sent everything, or what passes a
+    /// filter.
+    pub(super) fn query(self, since: Option<Since>, filter: Option<&Filter>) -> HistoryQuery {
         match (self, since) {
             (RecoveryMode::Cache, _) => HistoryQuery {
                 since: None,
-                limit: 1,
+                // The newest that passes may be any.
+                limit: filter.map_or(1, |_| HistoryQuery::LIMIT_MAX),
                 order: ReadOrder::Reverse,
             },
             (_, Some(since)) => HistoryQuery {
@@ -60,6 +63,36 @@ impl RecoveryMode {
                 limit: 0,
                 order: ReadOrder::Forward,
             },
+        }
+    }
+}
+
+/// To whom a page is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ToldPage<'a> {
+    pub(super) room: &'a str,
+    pub(super) deltas: Deltas,
+    /// It is sent what passes.
+    pub(super) filter: Option<&'a Filter>,
+}
+
+impl<'a> ToldPage<'a> {
+    /// Somebody who is sent everything as it is.
+    pub(super) fn plain(room: &'a str) -> ToldPage<'a> {
+        ToldPage {
+            room,
+            deltas: Deltas::Off,
+            filter: None,
+        }
+    }
+
+    /// Leaves in a page what it is sent of it.
+    fn sift(&self, mode: RecoveryMode, history: &mut History) {
+        if let Some(filter) = self.filter {
+            filtering::retain(filter, self.room, history);
+            if mode == RecoveryMode::Cache {
+                history.publications.truncate(1);
+            }
         }
     }
 }
@@ -83,12 +116,14 @@ impl FoundPage {
     /// many bytes, which become fewer by what it brings.
     pub(super) fn new(
         cx: &Context<'_>,
-        (room, deltas): (&str, Deltas),
+        told: ToldPage<'_>,
         (mode, since): (RecoveryMode, Option<Since>),
         mut history: History,
         bytes_left: &mut usize,
     ) -> FoundPage {
         let newest = history.position;
+        let read_upto = history.publications.last().map(|last| last.offset);
+        told.sift(mode, &mut history);
         let is_newest = |since: Since| {
             since.offset == newest.offset && since.epoch.is_none_or(|epoch| epoch == newest.epoch)
         };
@@ -111,14 +146,18 @@ impl FoundPage {
         if recovering == Recovering::Lost {
             history.publications.clear();
         }
-        let shown = fitting(cx, (room, deltas), &history, bytes_left);
-        let last = shown
-            .checked_sub(1)
-            .map(|last| history.publications[last].offset);
+        let shown = fitting(cx, told, &history, bytes_left);
+        let last = match shown == history.publications.len() {
+            // What did not pass need not be looked at again.
+            true if told.filter.is_some() => read_upto,
+            _ => shown
+                .checked_sub(1)
+                .map(|last| history.publications[last].offset),
+        };
         // What does not fit is pushed.
         let (from, upto) = match (mode, since) {
-            (RecoveryMode::Cache, _) if last.is_none() && !history.publications.is_empty() => {
-                let before = newest.offset.saturating_sub(1);
+            (RecoveryMode::Cache, _) if shown == 0 && !history.publications.is_empty() => {
+                let before = history.publications[0].offset.saturating_sub(1);
                 (before, before)
             }
             (RecoveryMode::Stream | RecoveryMode::StreamByKey, Some(since))
@@ -173,17 +212,17 @@ const DELTA_BYTES: usize = r#","delta":true"""#.len();
 /// How many of the publications the reply brings.
 fn fitting(
     cx: &Context<'_>,
-    (room, deltas): (&str, Deltas),
+    told: ToldPage<'_>,
     history: &History,
     bytes_left: &mut usize,
 ) -> usize {
     let encoding = cx.dialect().encoding();
-    let kept = KeptPage::of(room, history);
+    let kept = KeptPage::of(told.room, history);
     // What cannot be told has no size, and ends what is brought.
-    let told = kept.messages();
+    let messages = kept.messages();
     let mut shown = 0;
-    for (message, kept) in told.iter().zip(&history.publications) {
-        let bytes = match deltas {
+    for (message, kept) in messages.iter().zip(&history.publications) {
+        let bytes = match told.deltas {
             Deltas::Off => message.bytes_max(encoding),
             Deltas::Fossil => WHOLE_GROWTH_MAX * message.bytes_max(encoding) + DELTA_BYTES,
         };

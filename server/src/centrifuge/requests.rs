@@ -9,7 +9,7 @@ use crate::auth::claims::{Purpose, RoomClaims, Verified};
 use crate::auth::fault::TokenFault;
 use crate::auth::grants::RoomAction;
 use crate::centrifuge::answers;
-use crate::centrifuge::recovery::{FoundPage, RecoveryMode};
+use crate::centrifuge::recovery::{FoundPage, RecoveryMode, ToldPage};
 use crate::centrifuge::server_side;
 use crate::limits::check as check_limits;
 use crate::rooms::entering::RoomToJoin;
@@ -19,12 +19,13 @@ use crate::rooms::{history, members, presence};
 use crate::session::call::OwnedCall;
 use crate::session::context::{Context, Continuation};
 use crate::session::pending::{JoinedRoom, Outcome, Requester, Shape};
+use crate::wire::filtering::filter_of;
 use crate::wire::position::{epoch_text, since_of};
 use crate::wire::publication::deltas_of;
-use shardcast_engine::{PresenceQuery, Recovery, Since};
+use shardcast_engine::{Filter, PresenceQuery, Recovery, Since};
 use shardcast_protocol::dialect::centrifuge::{
-    CentrifugeReply, CentrifugeRequest, Deltas, IfLost, Recovering, Refusal, Subscribe, Subscribed,
-    Unsubscribed,
+    CentrifugeReply, CentrifugeRequest, Deltas, FilterFault, IfLost, Recovering, Refusal,
+    Subscribe, Subscribed, Unsubscribed,
 };
 use shardcast_protocol::dialect::{Code, Event, Problem, Reply};
 use std::collections::HashSet;
@@ -46,6 +47,17 @@ pub(crate) fn refuse(cx: &mut Context<'_>, refusal: Refusal) {
     cx.answer(&Reply::Centrifuge(CentrifugeReply::Refused(refusal)));
 }
 
+/// What a client is told whose filter there is not.
+pub(crate) fn problem_of(fault: FilterFault) -> Problem {
+    match fault {
+        FilterFault::Malformed => Problem::new(Code::BadRequest, "tf is no filter"),
+        FilterFault::WithDeltas => {
+            Problem::new(Code::BadRequest, "there are no deltas with a filter")
+        }
+        FilterFault::TooLarge => Problem::new(Code::TooLarge, "tf is too large"),
+    }
+}
+
 /// A channel that a client enters, kept while a token is checked and the channel is read.
 #[derive(Clone)]
 struct Wish {
@@ -54,6 +66,8 @@ struct Wish {
     since: Option<Since>,
     if_lost: IfLost,
     deltas: Deltas,
+    /// It is sent what passes.
+    filter: Option<Filter>,
     /// What its token says of it.
     info: Option<Box<str>>,
     /// How long its token lets it stay. `None`: as long as it likes.
@@ -66,11 +80,19 @@ fn subscribe(cx: &mut Context<'_>, asked: &Subscribe<'_>) -> Result<(), Problem>
         refuse(cx, Refusal::AlreadySubscribed);
         return Ok(());
     }
+    if asked.filter.is_some() && !room.namespace().tag_filters {
+        let message = "there are no filters in this channel";
+        return Err(Problem::new(Code::BadRequest, message));
+    }
     let wish = Wish {
         channel: room.name().into(),
         since: asked.recover.as_ref().map(since_of),
         if_lost: asked.if_lost,
-        deltas: asked.deltas,
+        deltas: match room.namespace().deltas {
+            true => asked.deltas,
+            false => Deltas::Off,
+        },
+        filter: asked.filter.as_ref().map(filter_of),
         info: None,
         term: None,
     };
@@ -203,6 +225,7 @@ fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Probl
     }
     let serial = begin_entering(cx, &channel);
     let (call, since) = (call.clone(), wish.since);
+    let query = mode.query(since, wish.filter.as_ref());
     let then = Continuation::new(move |cx, outcome| {
         let Outcome::Read {
             history: Some(history),
@@ -216,7 +239,11 @@ fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Probl
         }
         let mut bytes_left = cx.shared.page_bytes_max;
         let asked = (mode, since);
-        let told = (&*wish.channel, wish.deltas);
+        let told = ToldPage {
+            room: &wish.channel,
+            deltas: wish.deltas,
+            filter: wish.filter.as_ref(),
+        };
         let found = FoundPage::new(cx, told, asked, history, &mut bytes_left);
         let joined = match (found.recovering, wish.if_lost) {
             (Recovering::Lost, IfLost::Refuse) => {
@@ -230,7 +257,7 @@ fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Probl
             cx.answer_to(&call, &Reply::Error(&problem));
         }
     });
-    let read = history::read(cx, |_| Requester::Code(then), room, mode.query(since));
+    let read = history::read(cx, |_| Requester::Code(then), room, query);
     if read.is_err() {
         answers::state(cx.session).take_entering(serial);
         cx.session.shrink();
@@ -257,6 +284,7 @@ fn join(
         shown: shown.transpose()?,
         before: None,
         deltas: deltas_of(wish.deltas),
+        filter: wish.filter.clone(),
     };
     let call = call.clone();
     membership::join_one(cx, asked, move |cx, joined| match joined {

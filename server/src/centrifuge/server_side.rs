@@ -7,7 +7,7 @@
 
 use crate::auth::grants::RoomAction;
 use crate::centrifuge::answers;
-use crate::centrifuge::recovery::{FoundPage, RecoveryMode};
+use crate::centrifuge::recovery::{FoundPage, RecoveryMode, ToldPage};
 use crate::namespace::{Denied, Who};
 use crate::rooms::entering::RoomToJoin;
 use crate::rooms::membership;
@@ -158,7 +158,7 @@ fn read_first(
         {
             let all = &mut *waiting.borrow_mut();
             let (name, wish) = (Arc::clone(&all.channels[index].name), (mode, since));
-            let told = (&*name, Deltas::Off);
+            let told = ToldPage::plain(&name);
             let found = FoundPage::new(cx, told, wish, history, &mut all.bytes_left);
             all.channels[index].found = Some(found);
         }
@@ -166,7 +166,12 @@ fn read_first(
     };
     let shared = cx.shared;
     let requester = |_: &mut Context<'_>| Requester::Code(Continuation::new(then));
-    history::read(cx, requester, shared.resolve(&name)?, mode.query(since))
+    history::read(
+        cx,
+        requester,
+        shared.resolve(&name)?,
+        mode.query(since, None),
+    )
 }
 
 /// One more answer has come.
@@ -255,6 +260,7 @@ fn join(
         shown,
         before: None,
         deltas: JoinDeltas::Never,
+        filter: None,
     };
     membership::join_one(cx, asked, then)
 }

@@ -254,6 +254,8 @@ pub(super) static KEYS: &[Key] = &[
     room_keys::PRESENCE_GRACE,
     room_keys::PRESENCE_EVENTS_MAX_MEMBERS,
     room_keys::PRESENCE_OF,
+    room_keys::DELTAS,
+    room_keys::TAG_FILTERS,
     session_keys::RESUME,
     session_keys::SAME_USER,
     session_keys::MAX_PER_USER,

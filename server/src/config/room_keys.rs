@@ -193,3 +193,15 @@ pub(super) const PRESENCE_OF: Key = Key {
         &mut settings.rooms.presence_of
     }),
 };
+pub(super) const DELTAS: Key = Key {
+    name: "rooms.deltas",
+    flag: None,
+    what: "Whether clients of the Centrifuge protocol that ask for deltas are sent them; false sends them every publication as a whole.",
+    kind: ValueKind::Other("true or false", |settings| &mut settings.rooms.deltas),
+};
+pub(super) const TAG_FILTERS: Key = Key {
+    name: "rooms.tag_filters",
+    flag: None,
+    what: "Whether clients of the Centrifuge protocol may have a filter of publications by their tags; false answers such a subscription with error 107.",
+    kind: ValueKind::Other("true or false", |settings| &mut settings.rooms.tag_filters),
+};

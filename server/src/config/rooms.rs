@@ -40,6 +40,8 @@ pub(super) struct Rooms {
     pub(super) presence_grace: Duration,
     pub(super) presence_events_members_max: usize,
     pub(super) presence_of: PresenceOf,
+    pub(super) deltas: bool,
+    pub(super) tag_filters: bool,
 }
 
 impl Default for Rooms {
@@ -58,6 +60,8 @@ impl Default for Rooms {
             names,
             control_characters,
             secret,
+            deltas,
+            tag_filters,
         } = Namespace::default();
         let history = History::default();
         let members = PresenceOptions::default();
@@ -87,6 +91,8 @@ impl Default for Rooms {
             presence_grace: members.grace,
             presence_events_members_max: members.events_members_max as usize,
             presence_of: members.of,
+            deltas,
+            tag_filters,
         }
     }
 }
@@ -112,6 +118,8 @@ impl Rooms {
             history: self.history.map(|publications| self.history(publications)),
             slow_reader: self.slow_reader,
             presence_events: self.presence_events.then(|| self.members()),
+            deltas: self.deltas,
+            tag_filters: self.tag_filters,
         }
     }
 

@@ -93,6 +93,7 @@ fn join(cx: &mut Context<'_>, asked: &Join<'_>) -> Result<(), Problem> {
                 shown: shown.transpose()?,
                 before: None,
                 deltas: JoinDeltas::Never,
+                filter: None,
             });
         }
         since.check_all_taken()?;

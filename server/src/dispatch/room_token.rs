@@ -59,6 +59,7 @@ pub(crate) fn join(
                 shown: owned.shown,
                 before: None,
                 deltas: JoinDeltas::Never,
+                filter: None,
             }];
             let requester = |_: &mut Context<'_>| match waiting.take() {
                 Some(call) => Requester::Client(call),

@@ -15,6 +15,7 @@ pub(super) const OPTIONS: &[&str] = &[
     "allow_recovery",
     "allow_subscribe_for_anonymous",
     "allow_subscribe_for_client",
+    "allow_tags_filter",
     "allow_user_limited_channels",
     "allowed_delta_types",
     "channel_regex",

@@ -8,7 +8,8 @@ use crate::session::context::Context;
 use crate::session::shared::Shared;
 use crate::wire::publication::acks_of;
 use shardcast_engine::{
-    Address, Continuity, JoinDeltas, JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag,
+    Address, Continuity, Filter, JoinDeltas, JoinOptions, JoinPresence, OwnedData, RoomError,
+    Since, Tag,
 };
 
 /// A room that is joined, what the connection has had of it, and what it shows there.
@@ -22,6 +23,8 @@ pub(crate) struct RoomToJoin<'r> {
     pub(crate) before: Option<Address>,
     /// Whether it is sent deltas.
     pub(crate) deltas: JoinDeltas,
+    /// Of what is published, it is sent what passes.
+    pub(crate) filter: Option<Filter>,
 }
 
 impl<'r> RoomToJoin<'r> {
@@ -33,6 +36,7 @@ impl<'r> RoomToJoin<'r> {
             shown: None,
             before: None,
             deltas: JoinDeltas::Never,
+            filter: None,
         })
     }
 
@@ -50,6 +54,7 @@ impl<'r> RoomToJoin<'r> {
             }),
             acks: acks_of(cx.dialect()),
             deltas: self.deltas,
+            filter: self.filter.clone(),
         };
         cx.engine.join_with(self.room.name(), options, tag)?;
         if presence.is_some() {

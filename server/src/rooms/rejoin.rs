@@ -87,6 +87,7 @@ fn ask(
                     FormerConnection::EarlierProcess(_) => None,
                 },
                 deltas: JoinDeltas::Never,
+                filter: None,
             };
             let place = match asked.ask(cx, tag) {
                 Ok(()) => ResumedPlace::Asked,

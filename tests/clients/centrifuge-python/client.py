@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-from centrifuge import CentrifugeError, Client, DeltaType, StreamPosition
+from centrifuge import CentrifugeError, Client, DeltaType, FilterNode, StreamPosition
 
 PROTOBUF = sys.argv[1] == "protobuf"
 events = []
@@ -188,6 +188,7 @@ async def subscribe_with(argument):
         min_resubscribe_delay=0.02,
         max_resubscribe_delay=0.2,
         delta=DeltaType(argument["delta"]) if "delta" in argument else None,
+        tags_filter=FilterNode(argument["tagsFilter"]) if "tagsFilter" in argument else None,
     )
     Watch(sub, channel)
     await sub.subscribe()

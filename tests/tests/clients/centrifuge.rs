@@ -7,6 +7,7 @@
 
 mod api;
 mod deltas;
+mod filters;
 mod streams;
 mod tokens;
 
@@ -201,7 +202,17 @@ fn app() -> App {
         join: Who::Nobody,
         ..Namespace::default()
     };
-    let named = [("kept", kept), ("shut", shut), ("team", team)];
+    let whole = Namespace {
+        deltas: false,
+        tag_filters: false,
+        ..Namespace::default()
+    };
+    let named = [
+        ("kept", kept),
+        ("shut", shut),
+        ("team", team),
+        ("whole", whole),
+    ];
     let namespaces = Namespaces::new(Namespace::default(), named).expect("they fit");
     // The page of the browser is of another origin.
     let app = App::new().namespaces(namespaces).origins(Origins::any());
@@ -231,23 +242,58 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     })
 }
 
+/// What surrounds an SDK that is connected.
+struct Scene {
+    native: Client,
+    /// Between the SDK and the server.
+    wire: Proxy,
+    handle: Handle,
+    /// The SDK's connection.
+    id: String,
+    server: Server,
+}
+
+impl Scene {
+    #[track_caller]
+    fn of(sdk: &mut Sdk, app: App) -> Scene {
+        let (server, handle) = Server::of(app, config(2));
+        let wire = Proxy::before(server.address(), |_| Script::default());
+        Scene {
+            id: sdk.connect(wire.address()),
+            native: Client::native(&server),
+            wire,
+            handle,
+            server,
+        }
+    }
+
+    /// Everybody goes, and leaves nothing behind.
+    fn end(self, sdk: Sdk) {
+        drop(self.native);
+        drop(sdk);
+        self.server.wait_until_empty();
+    }
+}
+
 /// All that an SDK does with channels, calls and a server that ends its connection.
 #[track_caller]
 fn check(mut sdk: Sdk) {
-    let (server, handle) = Server::of(app(), config(2));
-    let wire = Proxy::before(server.address(), |_| Script::default());
-    let id = sdk.connect(wire.address());
-    let mut native = Client::native(&server);
-    rooms(&mut sdk, &mut native, &id);
+    let mut scene = Scene::of(&mut sdk, app());
+    let Scene {
+        native,
+        wire,
+        handle,
+        id,
+        server,
+    } = &mut scene;
+    rooms(&mut sdk, native, id);
     refusals_and_calls(&mut sdk);
-    kept(&mut sdk, &mut native);
-    recovered(&mut sdk, &mut native, &wire);
-    members(&mut sdk, &server);
-    messages(&mut sdk, &handle);
-    endings(&mut sdk, &handle, &wire);
-    drop(native);
-    drop(sdk);
-    server.wait_until_empty();
+    kept(&mut sdk, native);
+    recovered(&mut sdk, native, wire);
+    members(&mut sdk, server);
+    messages(&mut sdk, handle);
+    endings(&mut sdk, handle, wire);
+    scene.end(sdk);
 }
 
 fn rooms(sdk: &mut Sdk, native: &mut Client, id: &str) {
@@ -585,6 +631,11 @@ fn the_sdks_own_codecs_write_what_is_read_here() {
         {"id": 4294967295_u32, "rpc": {"method": "m", "data": [true]}},
         {"id": 12, "refresh": {"token": long}},
         {"id": 13, "sub_refresh": {"channel": "c", "token": "t"}},
+        {"id": 14, "subscribe": {"channel": "c", "tf": {"op": "or", "nodes": [
+            {"op": "not", "nodes": [{"key": "größe", "cmp": "in", "vals": [long, "", "x"]}]},
+            {"key": "price", "cmp": "gte", "val": "1.5"},
+            {"key": "a", "cmp": "ex"},
+        ]}}},
     ]);
     let mut expected: Option<Vec<String>> = None;
     for mut sdk in [
@@ -615,6 +666,7 @@ fn the_sdks_own_codecs_write_what_is_read_here() {
     holds(2, r#"Since { epoch: "k3", offset: 7 }"#);
     holds(7, "offset: 12345");
     holds(10, "4294967295: ");
+    holds(13, "filter: Some(TagFilter(");
 }
 
 /// A line for each command: its number, and what it asks for.

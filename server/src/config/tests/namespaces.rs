@@ -66,6 +66,8 @@ fn documented() -> (Namespace, [(&'static str, Namespace); 2]) {
             grace: Duration::from_secs(60),
             events_members_max: 50,
         }),
+        deltas: false,
+        tag_filters: false,
     };
     let incident_room = Namespace {
         join: roles(&["staff"]),
@@ -667,18 +669,20 @@ presence_events = true # from s.toml, line 27
 presence_grace = \"1m\" # from s.toml, line 28
 presence_events_max_members = 50 # from s.toml, line 29
 presence_of = \"users\" # from s.toml, line 30
+deltas = false # from s.toml, line 31
+tag_filters = false # from s.toml, line 32
 
 [namespaces.incident-room]
-join = [\"staff\"] # from s.toml, line 34
-publish = [\"staff\"] # from s.toml, line 35
-presence = [\"staff\"] # from s.toml, line 36
+join = [\"staff\"] # from s.toml, line 36
+publish = [\"staff\"] # from s.toml, line 37
+presence = [\"staff\"] # from s.toml, line 38
 owned_by = \"nobody\"
 echo = true
 max_members = 1000000
 max_name_bytes = \"same\"
 name_characters = \"any\"
 control_characters = \"allow\"
-secret = true # from s.toml, line 37
+secret = true # from s.toml, line 39
 history = \"none\"
 history_bytes = \"1MiB\"
 history_ttl = \"5m\"
@@ -694,6 +698,8 @@ presence_events = false
 presence_grace = \"30s\"
 presence_events_max_members = 200
 presence_of = \"connections\"
+deltas = true
+tag_filters = true
 ";
 
 #[test]

@@ -118,6 +118,34 @@ fn check(name: &str, start: impl Fn(&str, &str) -> Library) {
     );
 }
 
+/// Who has a filter is sent what passes it.
+fn filtered(library: &mut Library, sdk: &mut Sdk) {
+    let filter = json!({"op": "and", "nodes": [
+        {"key": "symbol", "cmp": "in", "vals": ["ACME", "größe"]},
+        {"key": "price", "cmp": "gt", "val": "99.50"},
+    ]});
+    let subscribe = json!({"channel": "prices", "tagsFilter": filter});
+    sdk.obey("subscribe_with", &subscribe);
+    sdk.event("subscribed");
+    for (data, tags) in [
+        (1, json!({"symbol": "ACME", "price": "100"})),
+        (2, json!({"symbol": "ACME", "price": "9"})),
+        (3, json!({"symbol": "OTHER", "price": "100"})),
+        (4, json!({"symbol": "ACME"})),
+        (5, json!({"price": "99.51", "symbol": "größe"})),
+    ] {
+        library.call(
+            "publish",
+            &json!({"channel": "prices", "data": data, "tags": tags}),
+        );
+    }
+    for data in [1, 5] {
+        assert_eq!(sdk.hear("prices").0, data);
+    }
+    sdk.obey("unsubscribe", &json!(["prices"]));
+    sdk.event("unsubscribed");
+}
+
 fn publishing(library: &mut Library, sdk: &mut Sdk, native: &mut Client) {
     sdk.subscribe("news");
     assert_eq!(native.join("news"), 2);

@@ -1,10 +1,10 @@
 //! Deltas, as the SDKs apply them: what they hear of a channel is what was published, whoever comes
 //! in between, after cuts, and in channels that keep nothing; and that most of it came as deltas.
 
-use super::{Format, Sdk, app};
+use super::{Format, Scene, Sdk, app};
 use serde_json::{Value, json};
-use shardcast_tests::proxy::{Proxy, Script};
-use shardcast_tests::{Client, Server, config};
+use shardcast_tests::proxy::Proxy;
+use shardcast_tests::{Client, Server};
 
 /// A document of which little changes, with everything that strings have to escape.
 fn document(number: u64) -> Value {
@@ -52,17 +52,29 @@ fn hear(sdks: &mut [&mut Sdk], channel: &str, data: &Value) {
 
 #[track_caller]
 fn check(mut sdk: Sdk) {
-    let (server, _handle) = Server::of(app(), config(2));
-    let wire = Proxy::before(server.address(), |_| Script::default());
-    sdk.connect(wire.address());
-    let mut native = Client::native(&server);
+    let mut scene = Scene::of(&mut sdk, app());
+    let Scene {
+        native,
+        wire,
+        server,
+        ..
+    } = &mut scene;
     for channel in ["lobby", "kept:a"] {
-        newcomers(&mut sdk, &server, &mut native, channel);
+        newcomers(&mut sdk, server, native, channel);
     }
-    missed(&mut sdk, &mut native, &wire);
-    drop(native);
-    drop(sdk);
-    server.wait_until_empty();
+    missed(&mut sdk, native, wire);
+    switched_off(&mut sdk, native);
+    scene.end(sdk);
+}
+
+/// Where the namespace has none, who asks for them is sent everything as it is.
+fn switched_off(sdk: &mut Sdk, native: &mut Client) {
+    subscribe(sdk, "whole:a");
+    for number in 0..3 {
+        publish(native, "whole:a", &document(number));
+        hear(&mut [sdk], "whole:a", &document(number));
+    }
+    assert_eq!(sent(sdk, "whole:a").1, 0);
 }
 
 /// Who comes is sent the next publication as a whole, and all others what it changes.

@@ -5,6 +5,7 @@ use super::map::{Map, Notation};
 use super::position::{LogPosition, LossReason};
 use super::tagged::plain_name;
 use super::value::{Encoding, Unencodable, Value};
+use std::num::NonZeroU32;
 
 /// What the server sends without a request.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +97,11 @@ pub enum Event<'a> {
         room: &'a str,
         /// Why.
         why: Unsubscribed,
+    },
+    /// The application has said anew how long the connection is who it is; Centrifuge only.
+    Prolonged {
+        /// Seconds; `None`: without end.
+        left_s: Option<NonZeroU32>,
     },
     /// Calls the client; JSON-RPC only. The answer comes as [`super::Item::Response`].
     Call {
@@ -279,7 +285,7 @@ impl Event<'_> {
                 }
                 Event::PresenceCount { room, .. } => 64 + room.len(),
                 Event::Closing { reason, .. } => 32 + reason.len(),
-                Event::Expiring { .. } => 32,
+                Event::Expiring { .. } | Event::Prolonged { .. } => 32,
                 Event::Subscribed { room, .. } | Event::Unsubscribed { room, .. } => {
                     64 + room.len()
                 }
@@ -323,7 +329,7 @@ impl Event<'_> {
                 room.len() + names.iter().flatten().map(|name| name.len()).sum::<usize>()
             }
             Event::Closing { reason, .. } => reason.len(),
-            Event::Expiring { .. } => 0,
+            Event::Expiring { .. } | Event::Prolonged { .. } => 0,
             Event::Call { method, .. } => method.len(),
         };
         let data = match *self {
@@ -335,6 +341,7 @@ impl Event<'_> {
             Event::Redelivered(_)
             | Event::Closing { .. }
             | Event::Expiring { .. }
+            | Event::Prolonged { .. }
             | Event::Missed { .. }
             | Event::PresenceCount { .. }
             | Event::Subscribed { .. }
@@ -356,7 +363,10 @@ impl Event<'_> {
             Event::Presence { .. } | Event::PresenceCount { .. } => Some("presence"),
             Event::Closing { .. } => Some("closing"),
             Event::Expiring { .. } => Some("expiring"),
-            Event::Subscribed { .. } | Event::Unsubscribed { .. } | Event::Call { .. } => None,
+            Event::Subscribed { .. }
+            | Event::Unsubscribed { .. }
+            | Event::Prolonged { .. }
+            | Event::Call { .. } => None,
         }
     }
 

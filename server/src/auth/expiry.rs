@@ -10,6 +10,7 @@ use crate::auth::options::TokenMode;
 use crate::session::context::Context;
 use crate::session::validity::Validity;
 use shardcast_protocol::dialect::{Code, Event};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 impl Context<'_> {
@@ -47,7 +48,8 @@ impl Context<'_> {
         }
     }
 
-    /// The connection is who it is for so long from now on; `None`: without end.
+    /// The connection is who it is for so long from now on; `None`: without end. Clients of the
+    /// Centrifuge protocol hear of it.
     pub(crate) fn prolong(&mut self, left: Option<Duration>) {
         if self.is_awaited() {
             return;
@@ -58,6 +60,10 @@ impl Context<'_> {
         });
         self.session.more().validity = validity;
         self.session.shrink();
+        // Less than a second left is not without end.
+        let left_s = left.map(|left| u32::try_from(left.as_secs()).unwrap_or(u32::MAX));
+        let left_s = left_s.map(|left_s| NonZeroU32::new(left_s).unwrap_or(NonZeroU32::MIN));
+        self.send_event(&Event::Prolonged { left_s });
     }
 
     /// How long the connection is still who it is. `None`: without end.

@@ -9,7 +9,7 @@ use super::code::Unsubscribed;
 use super::form::DataForm;
 use super::schema::Field;
 use super::schema::received::{
-    client_info, data, member, publication, push, reply, subscribed, unsubscribe,
+    client_info, data, member, publication, push, refreshed, reply, subscribed, unsubscribe,
 };
 use crate::dialect::event::{Event, PresenceChange, Sender};
 use crate::dialect::kept::Origin;
@@ -17,6 +17,7 @@ use crate::dialect::position::LogPosition;
 use crate::dialect::tagged::{PUBLICATION, TAG_OF_EVENTS, plain_name, tags_of};
 use crate::dialect::value::{Unencodable, Value};
 use crate::json::Raw;
+use std::num::NonZeroU32;
 
 /// Appends an event as one reply with a push.
 pub(crate) fn write<N: WireNotation>(
@@ -104,6 +105,7 @@ enum PushContent<'a> {
     },
     Subscribe(Option<LogPosition<'a>>),
     Unsubscribe(Unsubscribed),
+    Refresh(Option<NonZeroU32>),
 }
 
 fn in_channel<'a>(channel: &'a str, field: Field, content: PushContent<'a>) -> Pushed<'a> {
@@ -114,7 +116,8 @@ fn in_channel<'a>(channel: &'a str, field: Field, content: PushContent<'a>) -> P
     }
 }
 
-/// What clients of this protocol hear of an event; `None`: nothing.
+/// What clients of this protocol hear of an event; `None`: nothing. They acknowledge nothing, so
+/// nothing is sent to them again.
 fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
     let said = |room, origin, sender, offset, data| {
         let content = PushContent::Publication {
@@ -176,7 +179,7 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
         Event::Unsubscribed { room, why } => {
             in_channel(room, push::UNSUBSCRIBE, PushContent::Unsubscribe(why))
         }
-        // Its clients acknowledge nothing.
+        Event::Prolonged { left_s } => in_channel("", push::REFRESH, PushContent::Refresh(left_s)),
         Event::Redelivered(_)
         | Event::Welcome(_)
         | Event::PresenceCount { .. }
@@ -216,6 +219,10 @@ impl Pushed<'_> {
             PushContent::Unsubscribe(why) => {
                 body.unsigned(unsubscribe::CODE, why.code().into());
                 body.text(unsubscribe::REASON, why.reason());
+            }
+            PushContent::Refresh(left_s) => {
+                body.boolean(refreshed::EXPIRES, left_s.is_some());
+                body.unsigned(refreshed::TTL, left_s.map_or(0, NonZeroU32::get).into());
             }
         }
     }

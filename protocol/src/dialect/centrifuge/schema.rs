@@ -88,8 +88,10 @@ pub(super) mod received {
         push {
             CHANNEL = "channel" 2, PUB = "pub" 4, JOIN = "join" 5, LEAVE = "leave" 6,
             UNSUBSCRIBE = "unsubscribe" 7, MESSAGE = "message" 8, SUBSCRIBE = "subscribe" 9,
-            DISCONNECT = "disconnect" 11,
+            DISCONNECT = "disconnect" 11, REFRESH = "refresh" 12,
         }
+        /// The push.
+        refreshed { EXPIRES = "expires" 1, TTL = "ttl" 2 }
         /// The push.
         disconnect { CODE = "code" 1, REASON = "reason" 2 }
         publication {
@@ -158,6 +160,7 @@ mod tests {
             r::error::ALL,
             r::push::ALL,
             r::disconnect::ALL,
+            r::refreshed::ALL,
             r::publication::ALL,
             r::client_info::ALL,
             r::member::ALL,

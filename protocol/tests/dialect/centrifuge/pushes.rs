@@ -2,6 +2,7 @@
 
 use super::{both, bytes, json, message, number};
 use shardcast_protocol::dialect::{Dialect, Event, LossReason, PresenceChange, Value};
+use std::num::NonZeroU32;
 
 #[track_caller]
 fn check_push(event: &Event<'_>, line: &str, fields: &[Vec<u8>]) {
@@ -73,6 +74,22 @@ fn pushes() {
         r#""message":{"data":null}"#,
         &[bytes(8, &bytes(1, b"null"))],
     );
+}
+
+#[test]
+fn pushes_about_the_connection() {
+    check_push(
+        &Event::Prolonged {
+            left_s: NonZeroU32::new(90),
+        },
+        r#""refresh":{"expires":true,"ttl":90}"#,
+        &[bytes(12, &[number(1, 1), number(2, 90)].concat())],
+    );
+    let for_good = Event::Prolonged { left_s: None };
+    check_push(&for_good, r#""refresh":{}"#, &[bytes(12, b"")]);
+    for native in [Dialect::NativeJson, Dialect::MessagePack, Dialect::JsonRpc] {
+        assert!(!native.has(&for_good));
+    }
 }
 
 #[test]

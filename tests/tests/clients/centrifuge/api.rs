@@ -8,6 +8,7 @@ use crate::installed;
 use crate::puppet::{Puppet, Script};
 use serde_json::{Value, json};
 use shardcast_tests::{Client, Served};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{fs, process};
 
@@ -97,10 +98,8 @@ fn check(name: &str, start: impl Fn(&str, &str) -> Library) {
     let address = guarded.served.address("ws");
     let url = format!("ws://{address}/connection/websocket");
     let ann = token(json!({"sub": "ann", "info": {"a": 1}}), VALID);
-    sdk.obey(
-        "connect",
-        &json!({"url": url, "format": "json", "token": ann}),
-    );
+    let asked = json!({"url": url, "format": "json", "token": ann});
+    sdk.obey("connect", &asked);
     let connected = sdk.event("connected");
     let id = connected["client"].clone();
     let mut native = Client::native_at(address);
@@ -108,7 +107,9 @@ fn check(name: &str, start: impl Fn(&str, &str) -> Library) {
     kept(&mut library, &mut sdk);
     who_is_there(&mut library, &mut sdk, &id);
     subscriptions(&mut library, &mut sdk);
+    filtered(&mut library, &mut sdk);
     several(&mut library);
+    prolonged(&mut library, address, &ann);
     ends(&mut library, &mut sdk, &id);
     let mut stranger = start(&guarded.url(), "wrong");
     let answer = stranger.call("info", &json!({}));
@@ -319,6 +320,26 @@ fn several(library: &mut Library) {
         "{replies}"
     );
     assert_eq!(replies[2]["publications"][1]["data"], 2, "{replies}");
+}
+
+/// Who hears pushes alone is told how long it has now.
+fn prolonged(library: &mut Library, address: SocketAddr, token: &str) {
+    let mut listener = Client::asking(address, "/connection/uni_websocket", "centrifuge-json");
+    listener.say(&json!({"token": token}).to_string());
+    let mut hear = || -> Value { serde_json::from_str(&listener.hear()).expect("JSON") };
+    let id = hear()["connect"]["client"].clone();
+    for (expire_at, expires) in [(4_000_000_000_u64, true), (0, false)] {
+        let asked = json!({"user": "ann", "client": id, "expire_at": expire_at});
+        library.call("refresh", &asked);
+        let push = hear();
+        let told = push["refresh"].as_object().expect("the push");
+        assert_eq!(
+            told.get("expires").is_some_and(|told| told == true),
+            expires
+        );
+        let ttl = told.get("ttl").and_then(Value::as_u64);
+        assert_eq!(ttl.is_some_and(|ttl| ttl > 1_000_000), expires, "{push}");
+    }
 }
 
 /// Whose token is made to end comes back; who is disconnected stays away.

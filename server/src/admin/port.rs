@@ -435,7 +435,7 @@ mod tests {
             format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{{}}")
         };
         let nothing = [
-            (get("/"), 404),
+            (get("/pages/"), 404),
             (get("/metrics/"), 404),
             (post("/health"), 405),
         ];

@@ -5,7 +5,7 @@ use super::inspector::Inspector;
 use super::looks::{ILLEGIBLE, TOO_WIDE};
 use super::operated::{DESK, HOSTILE, Operated, WINDOWS, join, say, token};
 use serde_json::{Value, json};
-use shardcast_patience::wait_until;
+use shardcast_patience::{leave_out, wait_until};
 use shardcast_tests::Client;
 
 /// A room with history that any client may be in.
@@ -52,7 +52,7 @@ const DIALECTS: [Words; 4] = [
     (
         "jsonrpc",
         r#""members":2"#,
-        r#""offset":"#,
+        r#""result":{"epoch":"#,
         r#""method":"message""#,
     ),
     (
@@ -344,4 +344,28 @@ fn the_console_is_legible_everywhere_and_used_by_keyboard() {
         places.iter().all(Option::is_some) && places.is_sorted(),
         "{stops:?} {places:?}"
     );
+}
+
+/// The page may connect to the port of clients on the host that it was asked for by, and the server
+/// takes it for its own.
+#[test]
+fn the_console_connects_whatever_its_host_is_called() {
+    let mut browser = Inspector::open();
+    for (host, name) in [
+        ("127.0.0.1", "localhost"),
+        ("127.0.0.2", "127.0.0.2"),
+        ("[::1]", "[::1]"),
+    ] {
+        if std::net::TcpListener::bind(format!("{host}:0")).is_err() {
+            leave_out(&format!("a console at {host}, which is no address here"));
+            continue;
+        }
+        let operated = Operated::start_at(host, |_| String::new(), "off");
+        let url = format!("http://{name}:{}/console", operated.address().port());
+        browser.visit(&url, DESK, "light");
+        browser.has("#dialect", 1);
+        browser.press_button("#connect", "Connect");
+        browser.shows("#state", "Connected");
+        assert_eq!(browser.complaints(), Vec::<String>::new(), "{name}");
+    }
 }

@@ -5,9 +5,11 @@ use super::inspector::Inspector;
 use super::looks::{ILLEGIBLE, TOO_WIDE};
 use super::operated::{DESK, HOSTILE, Operated, ROOM, WINDOWS, join, say};
 use serde_json::{Value, json};
-use shardcast_patience::wait_until;
-use shardcast_tests::{Client, Raw};
+use shardcast_patience::{Program, leave_out, wait_until};
+use shardcast_tests::{Client, Raw, Served};
 use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use tungstenite::Message;
 
 const CLIENTS: usize = 5;
@@ -395,4 +397,60 @@ fn the_dashboard_is_legible_everywhere_and_used_by_keyboard() {
     browser.evaluate("document.querySelector('#pause').focus()");
     browser.press(" ", 32);
     browser.shows("#pause", "Pause");
+}
+
+/// What one node shows of the others, and that one of them is gone.
+#[test]
+fn nodes_of_a_cluster_are_shown() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let broker = free.local_addr().expect("it listens");
+    drop(free);
+    let port = broker.port().to_string();
+    let mut command = Command::new("redis-server");
+    command.args(["--bind", "127.0.0.1", "--port", &port]);
+    command.args(["--save", "", "--appendonly", "no"]);
+    if Command::new("redis-server")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        return leave_out("clusters over redis-server, which is missing");
+    }
+    let _redis = Program::start(&mut command);
+    wait_until("the broker listens", || TcpStream::connect(broker).is_ok());
+    let [a, b] = ["node-a", "node-b"].map(|name| {
+        let toml = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nshards = 1\npin = \"none\"\n\
+             [cluster]\nbroker = \"redis\"\nurl = \"redis://{broker}\"\nnode = \"{name}\"\npresence_lease = \"1s\"\n"
+        );
+        Served::start(env!("CARGO_BIN_EXE_served"), &toml)
+    });
+    let mut clients: Vec<Client> = [&a, &b, &b]
+        .map(|node| Client::native_at(node.address("ws")))
+        .into();
+    for client in &mut clients {
+        join(client, HOSTILE);
+    }
+    let mut browser = Inspector::open();
+    browser.visit(&format!("http://{}/", a.address("http")), DESK, "light");
+    browser.has("#nodes tbody tr", 2);
+    let version = env!("CARGO_PKG_VERSION");
+    browser.begins(
+        "#nodes tbody tr:nth-child(1)",
+        &format!("node-a (this one){version}110"),
+    );
+    browser.begins(
+        "#nodes tbody tr:nth-child(2)",
+        &format!("node-b{version}210"),
+    );
+    browser.shows("#connections", "1");
+    browser.shows("#top tbody tr:first-child", &format!("{HOSTILE}3"));
+    browser.press_button("#top tbody", HOSTILE);
+    browser.begins(
+        "#room-facts",
+        "Connections in it3By nodenode-a: 1, node-b: 2",
+    );
+    drop(b);
+    browser.has("#nodes tbody tr", 1);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

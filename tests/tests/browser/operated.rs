@@ -38,6 +38,15 @@ pub(crate) struct Operated {
 impl Operated {
     /// With these lines in `[admin]`, and tokens of clients as `tokens` says.
     pub(crate) fn start(admin: impl Fn(&PathBuf) -> String, tokens: &str) -> Operated {
+        Operated::start_at("127.0.0.1", admin, tokens)
+    }
+
+    /// The same at another address.
+    pub(crate) fn start_at(
+        host: &str,
+        admin: impl Fn(&PathBuf) -> String,
+        tokens: &str,
+    ) -> Operated {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("shardcast-pages-{}-{number}", std::process::id());
@@ -47,8 +56,8 @@ impl Operated {
         let toml = format!(
             r#"
 [server]
-listen = "127.0.0.1:0"
-admin = "127.0.0.1:0"
+listen = "{host}:0"
+admin = "{host}:0"
 shards = 2
 pin = "none"
 lame_duck = "10m"

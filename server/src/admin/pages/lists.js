@@ -59,7 +59,7 @@ function largest(inspector) {
       cursor = answer.cursor;
     }
     show(all.sort((one, other) => other.members - one.members).slice(0, LARGEST));
-    const of = cursor === undefined ? `Of all rooms (${count(all.length)})` : `Of the first ${count(all.length)} rooms by name; there are ${count(now.sums.rooms)}`;
+    const of = cursor === undefined ? `Of all rooms (${count(all.length)})` : `Of the first ${count(all.length)} rooms by name; ${count(now.sums.rooms)} are here`;
     write($('top-of'), all.length ? `${of}, at ${clock()}.` : '');
   };
 }
@@ -209,10 +209,11 @@ function inspect() {
       return;
     }
     write($('look-state'), `${room}, at ${clock()}.`);
-    const shards = Object.entries(it.shards).map(([shard, of]) => `${count(of)} on ${shard}`);
+    const by = (parts) => Object.entries(parts).map(([part, of]) => `${part}: ${count(of)}`).join(', ') || '–';
     facts($('room-facts'), [
-      ['Connections in it', count(it.members)],
-      ['By shard', shards.join(', ') || '–'],
+      ['Connections in it', it.partial ? `${count(it.members)} or more` : count(it.members)],
+      ...(it.nodes ? [['By node', by(it.nodes)]] : []),
+      ['By shard', by(it.shards)],
       ['Present', it.present === undefined ? 'not counted one by one' : count(it.present)],
       ['Newest in history', it.history ? `${count(it.history.offset)} of epoch ${it.history.epoch}` : 'no history'],
     ]);

@@ -13,10 +13,10 @@ use crate::import::{self, Imported};
 use crate::serve::serve;
 use crate::tls::{self, Prepared};
 use crate::tokens::{self, NewToken};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -66,14 +66,29 @@ pub fn run() -> ExitCode {
             Ok((settings, _)) => doctor_of(&doctor::examine(&settings, &root), json),
             Err(problems) => refuse(&problems),
         },
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut CommandLine::command(), NAME, &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+        Command::ManPages { folder } => match man_pages(&folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("shardcast: {}: {error}", folder.display());
+                ExitCode::FAILURE
+            }
+        },
         Command::DefaultConfig => print(&config::default_page()),
         Command::Version => print(concat!("shardcast ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
 
+/// What the program is called in the shell.
+const NAME: &str = "shardcast";
+
 /// Shardcast, a real-time WebSocket server. Without a command it serves.
 #[derive(Parser)]
-#[command(name = "shardcast", version, args_conflicts_with_subcommands = true)]
+#[command(name = NAME, version, args_conflicts_with_subcommands = true)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -127,6 +142,16 @@ enum Command {
     },
     /// Print a configuration file with every key, its meaning and its default.
     DefaultConfig,
+    /// Print a script that completes this command line in a shell.
+    Completions {
+        /// Which one.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one for each command, into a folder that is there.
+    ManPages {
+        /// Where to.
+        folder: PathBuf,
+    },
     /// Print the version.
     Version,
 }
@@ -294,6 +319,13 @@ fn doctor_of(examination: &Examination, as_json: bool) -> ExitCode {
     }
 }
 
+fn man_pages(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    clap_mangen::generate_to(CommandLine::command(), folder)
+}
+
 /// Prints. A reader that closed its end is no error.
 fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
@@ -321,7 +353,6 @@ fn refuse(problems: &[String]) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -1,4 +1,5 @@
-"""Runs a program in a sandbox that allows these system calls alone, as a unit's SystemCallFilter= does: allowed.py NUMBER,NUMBER… PROGRAM ARGUMENT..."""
+"""Runs a program in a sandbox that allows these system calls alone, as a unit's SystemCallFilter= does: allowed.py NUMBER,NUMBER…[/NUMBER,NUMBER…] PROGRAM
+ARGUMENT... Those behind the slash are answered as if there were no such call; all others are not permitted."""
 
 import ctypes
 import errno
@@ -12,11 +13,12 @@ SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO = 0x7FFF0000, 0x00050000
 
 
 def main():
-    numbers = [int(number) for number in sys.argv[1].split(",")]
+    allowed, _, unknown = sys.argv[1].partition("/")
     # The system call's number is the first word that the filter is shown.
     steps = [(LOAD, 0, 0, 0)]
-    for number in numbers:
-        steps += [(EQUAL, 0, 1, number), (RETURN, 0, 0, SECCOMP_RET_ALLOW)]
+    for numbers, answer in [(allowed, SECCOMP_RET_ALLOW), (unknown, SECCOMP_RET_ERRNO | errno.ENOSYS)]:
+        for number in filter(None, numbers.split(",")):
+            steps += [(EQUAL, 0, 1, int(number)), (RETURN, 0, 0, answer)]
     steps.append((RETURN, 0, 0, SECCOMP_RET_ERRNO | errno.EPERM))
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
     filter_ = struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(code))

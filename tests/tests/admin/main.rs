@@ -7,6 +7,7 @@ mod calls;
 mod documented;
 mod lists;
 mod metrics;
+mod runbooks;
 mod steering;
 
 use serde_json::{Value, json};

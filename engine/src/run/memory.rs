@@ -254,7 +254,7 @@ mod tests {
         let memory = Memory::of(&config, &limits);
         assert_eq!(memory.connections_bytes, 94_000);
         let commands = 2 * 1024 * (size_of::<Command>() as u64 + 8);
-        assert_eq!(memory.lanes_bytes, 2 * (2 * 2048 + 15) * 80 + commands);
+        assert_eq!(memory.lanes_bytes, 2 * (2 * 2048 + 23) * 80 + commands);
         assert_eq!(memory.rings_bytes, 6 << 20);
         assert_eq!(memory.outboxes_worst_bytes, 1000 << 20);
         assert_eq!(memory.partials_worst_bytes, 256 << 20);

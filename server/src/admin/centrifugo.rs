@@ -126,13 +126,14 @@ impl CentrifugoApi {
             "presence" => rooms::presence(handle, read(body)?).await,
             "presence_stats" => rooms::presence_stats(handle, read(body)?).await,
             "history" => rooms::history(handle, read(body)?).await,
+            "history_remove" => rooms::history_remove(handle, read(body)?).await,
             "channels" => rooms::channels(handle, read(body)?).await,
             "subscribe" => clients::subscribe(handle, read(body)?).await,
             "unsubscribe" => clients::unsubscribe(handle, read(body)?).await,
             "disconnect" => clients::disconnect(handle, read(body)?).await,
             "refresh" => clients::refresh(handle, read(body)?).await,
             "info" => Ok(self.info.show(&self.handle.shared.server)),
-            "history_remove" | "rpc" => Err(ApiError::NOT_AVAILABLE),
+            "rpc" => Err(ApiError::NOT_AVAILABLE),
             _ => Err(ApiError::METHOD_NOT_FOUND),
         }
     }

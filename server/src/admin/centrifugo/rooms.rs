@@ -214,15 +214,23 @@ pub(super) fn position_of(position: &PositionParams) -> Since {
     })
 }
 
+/// That a channel keeps history.
+fn has_history(handle: &Handle, channel: &str) -> Result<(), ApiError> {
+    let room = handle.shared.resolve(channel);
+    let room = room.map_err(dialect::Problem::from)?;
+    let history = room.history();
+    history.map(|_| ()).ok_or(ApiError::NOT_AVAILABLE)
+}
+
+/// What the channel keeps goes; its epoch and its offsets go on.
+pub(crate) async fn history_remove(handle: &Handle, asked: ChannelParams) -> Done {
+    has_history(handle, &asked.channel)?;
+    handle.clear_history(&asked.channel).await?;
+    Ok(json!({}))
+}
+
 pub(crate) async fn history(handle: &Handle, asked: HistoryParams) -> Done {
-    let keeps_history = {
-        let room = handle.shared.resolve(&asked.channel);
-        let room = room.map_err(dialect::Problem::from)?;
-        room.history().is_some()
-    };
-    if !keeps_history {
-        return Err(ApiError::NOT_AVAILABLE);
-    }
+    has_history(handle, &asked.channel)?;
     let most = HistoryQuery::LIMIT_MAX;
     let query = HistoryQuery {
         since: asked.since.as_ref().map(position_of),

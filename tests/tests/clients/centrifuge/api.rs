@@ -235,7 +235,14 @@ fn kept(library: &mut Library, sdk: &mut Sdk) {
     let lost = json!({"channel": "kept:a", "limit": 1, "since": {"offset": 1, "epoch": "other"}});
     library.refused("history", &lost, 112);
     library.refused("history", &json!({"channel": "news", "limit": 1}), 108);
-    library.refused("history_remove", &json!({"channel": "kept:a"}), 108);
+    library.call("history_remove", &json!({"channel": "kept:a"}));
+    let none = library.call("history", &json!({"channel": "kept:a", "limit": 10}));
+    assert_eq!(data(&none), [Value::Null; 0], "{none}");
+    assert_eq!(
+        (&none["offset"], &none["epoch"]),
+        (&3.into(), &first["epoch"])
+    );
+    library.refused("history_remove", &json!({"channel": "news"}), 108);
     sdk.obey("unsubscribe", &json!(["kept:a"]));
     sdk.event("unsubscribed");
 }

@@ -6,9 +6,10 @@ use crate::egress::compression::Compression;
 use crate::listener::Listener;
 use crate::run::host_memory;
 use crate::topic::log::journal::Journal;
-use crate::topic::log::options::{LogClass, LogOptions};
+use crate::topic::log::options::{LogClass, LogOptions, LogOrder};
 use crate::topic::presence::options::{PresenceClass, PresenceOptions};
 use crate::topic::relay::Relay;
+use crate::topic::sequencer::Sequencer;
 use crate::types::config_error::{ConfigError, within};
 use crate::types::same_user::SameUser;
 use crate::types::stream_path::StreamPath;
@@ -70,6 +71,9 @@ pub struct Config {
     pub journal: Option<Journal>,
     /// The way out of the process for what is published. Default: there is none.
     pub relay: Option<Relay>,
+    /// Who orders the topics of [`crate::LogOrder::Sequencer`]. Default: nobody, and there are no
+    /// such topics.
+    pub sequencer: Option<Sequencer>,
     /// Classes of presence that topics may keep, by [`PresenceClass`]. Default: none; at most
     /// [`PresenceClass::COUNT_MAX`].
     pub presence: Vec<PresenceOptions>,
@@ -174,6 +178,7 @@ impl Default for Config {
             user_logs_max: 16_384,
             journal: None,
             relay: None,
+            sequencer: None,
             presence: Vec::new(),
             event_streams: None,
             stream_paths: Vec::new(),
@@ -398,6 +403,14 @@ impl Config {
         let least = self.shards * Self::SHARD_LOGS_BYTES_MIN;
         within("logs_bytes_max", bytes, least..=1 << 40, rule)?;
         self.logs.iter().try_for_each(LogOptions::check)?;
+        let is_sequenced = |log: &LogOptions| log.order == LogOrder::Sequencer;
+        if self.sequencer.is_none() && self.logs.iter().any(is_sequenced) {
+            return Err(ConfigError {
+                field: "sequencer",
+                value: "none".to_owned(),
+                rule: "one, where a log is ordered by it",
+            });
+        }
         let rule = "16 to 10,000,000";
         within("user_logs_max", self.user_logs_max, Self::LOGS, rule)?;
         if let Some(class) = self.user_log {

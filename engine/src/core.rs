@@ -61,9 +61,11 @@ impl Core {
         let greed = Greed::new(process.greed.clone());
         let logs = Logs::new(config, mail.seed(), mail.shard());
         let (limits, presences) = (TopicLimits::of(config), Presences::new(config));
+        let mut topics = Topics::new(limits, congestion, greed, logs, presences, counters.clone());
+        topics.sequencing.sequencer.clone_from(&config.sequencer);
         Core {
             connections: Connections::new(config, process, counters.clone()),
-            topics: Topics::new(limits, congestion, greed, logs, presences, counters.clone()),
+            topics,
             egress: Egress::new(config, counters.clone()),
             queries: Queries::default(),
             events: EventSink::new(config.relay.clone()),

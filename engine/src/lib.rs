@@ -177,11 +177,13 @@ pub use topic::log::journal::{
     Journal, JournalEnded, JournalReader, LogLeft, LogRecord, RestoredLog, StoredPublication,
 };
 pub use topic::log::options::{
-    AckOptions, Durability, KeptFor, LogClass, LogOptions, Newcomers, SlowReader,
+    AckOptions, Durability, KeptFor, LogClass, LogOptions, LogOrder, Newcomers, SlowReader,
 };
+pub use topic::log::step::LogStep;
 pub use topic::presence::options::{PresenceClass, PresenceOf, PresenceOptions};
 pub use topic::publication::{Content, Position, Publication, PublicationKind};
 pub use topic::relay::{Relay, RelayReader, Relayed};
+pub use topic::sequencer::{Publisher, Sequencer, SequencerReader, ToSequence, Unsequenced};
 pub use topic::target::{Publish, PublishError, Target};
 pub use types::answer::{Answer, Listing, Member, Notice, Repeat, Reply, Report, Tag};
 pub use types::close_reason::CloseReason;

@@ -105,6 +105,9 @@ mod topic {
         pub(crate) mod options {
             pub(crate) use shardcast_engine::{LogClass, SlowReader};
         }
+        pub(crate) mod step {
+            pub(crate) use shardcast_engine::LogStep;
+        }
         pub(crate) mod range {
             use shardcast_engine::SlowReader;
 

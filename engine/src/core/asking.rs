@@ -7,13 +7,15 @@
 
 use super::Core;
 use crate::message::request::{PublishRequest, ShardRequest};
-use crate::query::gather::{Part, QueryKey, Requester};
+use crate::query::gather::{Outcome, Part, QueryKey, Requester};
 use crate::topic::joining::JoinOptions;
 use crate::topic::key::{Topic, TopicKey};
 use crate::topic::log::options::LogClass;
+use crate::topic::log::step::LogStep;
+use crate::topic::order::enqueue_report;
 use crate::topic::target::{Publish, PublishError, Target, Wants};
 use crate::types::answer::{Listing, Reply, Report, Tag};
-use crate::types::history::HistoryQuery;
+use crate::types::history::{History, HistoryQuery};
 use crate::types::presence::PresenceQuery;
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Ticket;
@@ -126,7 +128,15 @@ impl Core {
         wants: Wants,
         reply: Option<Reply>,
     ) {
+        let may_wait = self.queries.may_wait_outside();
         publish.report = reply.map(|reply| self.open_report(Requester::Outside(reply), wants));
+        if let Some(key) = publish.report
+            && !may_wait
+            && self.topics.has_sequencer()
+            && self.topics.is_unsequenced(&publish)
+        {
+            return enqueue_report(&mut self.mail, key, 1, Report::unavailable());
+        }
         self.post_publish(publish);
     }
 
@@ -187,7 +197,14 @@ impl Core {
         requester: Requester,
     ) {
         let nothing = Part::History(None);
+        let waits = self.topics.has_sequencer() && self.topics.logs.is_sequenced(class);
+        let is_refused = waits && requester.is_outside() && !self.queries.may_wait_outside();
         let key = self.queries.open(self.mail.shard(), requester, nothing);
+        if is_refused {
+            let part = Part::History(Some(Box::new(History::unavailable())));
+            let parcels = 1;
+            return self.mail.enqueue_outcome(Outcome { key, parcels, part });
+        }
         let home = self.mail.home(Some(topic.topic()));
         let request = ShardRequest::History {
             topic,
@@ -204,6 +221,18 @@ impl Core {
         let key = self.queries.open(self.mail.shard(), requester, nothing);
         let home = self.mail.home(Some(topic.topic()));
         (self.mail).request(home, ShardRequest::ClearHistory { topic, key });
+    }
+
+    /// Posts a step that another thread has done with a topic's log.
+    pub(crate) fn post_step(&mut self, topic: TopicKey, step: LogStep) {
+        let home = self.mail.home(Some(topic.topic()));
+        (self.mail).request(home, ShardRequest::StepLog { topic, step });
+    }
+
+    /// As home of the topic.
+    pub(crate) fn step_log(&mut self, topic: &TopicKey, step: LogStep) {
+        let (topics, mut outlet) = self.home();
+        topics.step_log(&mut outlet, topic, step);
     }
 
     /// As home of the topic.

@@ -4,11 +4,13 @@ use crate::driver::boundary::StopAccept;
 use crate::egress::tls::server::Tls;
 use crate::events::Subscriber;
 use crate::message::request::PublishRequest;
+use crate::query::gather::QueryKey;
 use crate::query::page::Query;
 use crate::topic::key::TopicKey;
 use crate::topic::log::options::LogClass;
+use crate::topic::log::step::LogStep;
 use crate::topic::target::Wants;
-use crate::types::answer::{Notice, Reply};
+use crate::types::answer::{Notice, Reply, Report};
 use crate::types::history::HistoryQuery;
 use crate::types::presence::PresenceQuery;
 use crate::types::ticket::Ticket;
@@ -36,6 +38,15 @@ pub(crate) enum Command {
     ClearHistory {
         topic: TopicKey,
         reply: Reply,
+    },
+    StepLog {
+        topic: TopicKey,
+        step: LogStep,
+    },
+    /// What became of a publish that this shard asked for.
+    Sequenced {
+        key: QueryKey,
+        report: Report,
     },
     Presence {
         topic: TopicKey,
@@ -78,6 +89,8 @@ impl fmt::Debug for Command {
             Command::List { .. } => "List",
             Command::History { .. } => "History",
             Command::ClearHistory { .. } => "ClearHistory",
+            Command::StepLog { .. } => "StepLog",
+            Command::Sequenced { .. } => "Sequenced",
             Command::Presence { .. } => "Presence",
             Command::Notify { .. } => "Notify",
             Command::Admit { .. } => "Admit",

@@ -5,6 +5,7 @@ use crate::query::page::Query;
 use crate::topic::key::TopicKey;
 use crate::topic::log::options::LogClass;
 use crate::topic::log::range::Reader;
+use crate::topic::log::step::LogStep;
 use crate::topic::publication::Content;
 use crate::types::answer::{Notice, Tag};
 use crate::types::encoding::EncodingId;
@@ -62,6 +63,11 @@ pub(crate) enum ShardRequest {
         class: LogClass,
         key: QueryKey,
         query: Box<HistoryQuery>,
+    },
+    /// Whoever orders the topic has a step done with its log.
+    StepLog {
+        topic: TopicKey,
+        step: LogStep,
     },
     /// Another thread wants the topic's log emptied.
     ClearHistory {

@@ -143,6 +143,12 @@ impl Queries {
         self.outside >= Self::PENDING_MAX
     }
 
+    /// Whether another thread's question may wait for a sequencer, whose answers are commands: as
+    /// long as these places are not all taken, commands are.
+    pub(crate) fn may_wait_outside(&self) -> bool {
+        self.outside < Self::PENDING_MAX / 2
+    }
+
     /// `sum`: what it is if nobody has anything to add.
     pub(crate) fn open(&mut self, shard: u16, requester: Requester, sum: Part) -> QueryKey {
         self.open_wanting(shard, requester, Wants::Counts, sum)
@@ -234,7 +240,7 @@ fn no_history() -> History {
 }
 
 impl Requester {
-    fn is_outside(&self) -> bool {
+    pub(crate) fn is_outside(&self) -> bool {
         matches!(self, Requester::Outside(_))
     }
 }

@@ -14,10 +14,14 @@ use crate::message::lane::home_of;
 use crate::message::queue::{AwaitPlace, Remote};
 use crate::message::request::PublishRequest;
 use crate::query::page::Query;
+use crate::topic::keep::GivenPlace;
 use crate::topic::key::{Topic, TopicKey};
 use crate::topic::log::options::LogClass;
+use crate::topic::log::step::LogStep;
+use crate::topic::publication::Position;
+use crate::topic::sequencer::Publisher;
 use crate::topic::target::{Publish, Target, Wants};
-use crate::types::answer::{Notice, Reply};
+use crate::types::answer::{Notice, Reply, Report};
 use crate::types::history::HistoryQuery;
 use crate::types::presence::PresenceQuery;
 use crate::types::ticket::{Address, Ticket};
@@ -116,6 +120,59 @@ impl Handle {
         }
         let sent = self.home(to).send(publication(to, publish, None));
         sent.map_err(|back| back.0)
+    }
+
+    /// Publishes what has its place, where another one orders the topic
+    /// ([`crate::LogOrder::Sequencer`]): as [`Handle::publish_at_home`], whatever memory is left,
+    /// for it was acknowledged. What does not follow what the topic's log has is dropped, and what
+    /// goes into a log that is not ready is not delivered.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub fn publish_sequenced(
+        &self,
+        to: Target<'_>,
+        mut publish: Publish,
+        place: Position,
+    ) -> Result<(), Refused> {
+        if let Some(keep) = &mut publish.keep {
+            let Position { epoch, offset } = place;
+            keep.place = Some(GivenPlace { epoch, offset });
+        }
+        let sent = self.home(to).send(publication(to, publish, None));
+        sent.map_err(|back| back.0)
+    }
+
+    /// Has a topic's home do a step with its log. It keeps its order with
+    /// [`Handle::publish_sequenced`].
+    ///
+    /// # Errors
+    /// Nothing was sent; [`Handle::ready_at_home`] says when [`Refused::Busy`] is over.
+    pub fn step_log(&self, topic: Topic<'_>, step: LogStep) -> Result<(), Refused> {
+        let home = home_of(self.seed, self.shards.len(), Some(topic));
+        let topic = TopicKey::new(topic);
+        let sent = self.shards[usize::from(home)].send(Command::StepLog { topic, step });
+        sent.map_err(|back| back.0)
+    }
+
+    /// Tells a publisher what became of its publication: its place, or that it has none.
+    ///
+    /// # Errors
+    /// Nothing was said; [`Handle::ready_for_publisher`] says when [`Refused::Busy`] is over.
+    pub fn answer_publisher(
+        &self,
+        publisher: Publisher,
+        report: Report,
+    ) -> Result<(), (Refused, Publisher)> {
+        let Publisher(key) = publisher;
+        let sender = &self.shards[usize::from(key.shard)];
+        let sent = sender.send(Command::Sequenced { key, report });
+        sent.map_err(|back| (back.0, Publisher(key)))
+    }
+
+    /// As [`Handle::ready`], for [`Handle::answer_publisher`].
+    pub fn ready_for_publisher(&self, publisher: &Publisher) -> AwaitPlace {
+        self.shards[usize::from(publisher.0.shard)].ready()
     }
 
     fn home(&self, to: Target<'_>) -> &ShardSender {

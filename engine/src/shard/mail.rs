@@ -63,6 +63,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Command::ClearHistory { topic, reply } => {
                 self.core.clear_history_from_outside(topic, reply);
             }
+            Command::StepLog { topic, step } => self.core.post_step(topic, step),
+            Command::Sequenced { key, report } => {
+                let (part, parcels) = (Part::Report(report), 1);
+                (self.core.mail).enqueue_outcome(Outcome { key, parcels, part });
+            }
             Command::Presence {
                 topic,
                 query,
@@ -132,10 +137,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
             if self.core.topics.presences.has_events() && !self.publish_presence() {
                 break;
             }
+            if self.core.topics.has_sequencer() && self.core.topics.sequencing.held.has_released() {
+                if !self.core.mail.can_deliver() {
+                    break;
+                }
+                self.serve_released();
+                continue;
+            }
             let Some(request) = self.core.mail.next_request() else {
                 break;
             };
-            self.handle(request);
+            self.take_request(request);
             if count % MESSAGES_PER_LANE == 0 {
                 self.core.mail.rotate();
             }
@@ -147,6 +159,32 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn publish_presence(&mut self) -> bool {
         let (topics, mut outlet) = self.core.home();
         topics.publish_presence(&mut outlet)
+    }
+
+    /// Handles a request, unless it has to wait for its topic's log.
+    #[inline]
+    fn take_request(&mut self, request: ShardRequest) {
+        if self.core.topics.has_sequencer() {
+            let (topics, mut outlet) = self.core.home();
+            if let Some(request) = topics.hold(&mut outlet, request) {
+                self.handle(request);
+            }
+            return;
+        }
+        self.handle(request);
+    }
+
+    /// One request has waited for its topic's log, and does so no more.
+    #[cold]
+    fn serve_released(&mut self) {
+        let released = self.core.topics.sequencing.held.pop_released();
+        let Some((request, how)) = released else {
+            return;
+        };
+        let (topics, mut outlet) = self.core.home();
+        if let Some(request) = topics.end_wait(&mut outlet, request, how) {
+            self.handle(request);
+        }
     }
 
     #[inline(never)] // A tick that has none must not set up what they take.
@@ -199,6 +237,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let (topics, mut outlet) = core.home();
                 topics.read_history(&mut outlet, &topic, class, key, &query);
             }
+            ShardRequest::StepLog { topic, step } => core.step_log(&topic, step),
             ShardRequest::ClearHistory { topic, key } => core.clear_history(&topic, key),
             ShardRequest::CatchUp(ask) => {
                 let (topics, mut outlet) = core.home();

@@ -35,6 +35,7 @@ mod large;
 mod memory;
 mod quiet;
 mod restarts;
+mod sequenced;
 mod turns;
 mod wakes;
 

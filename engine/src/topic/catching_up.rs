@@ -80,7 +80,7 @@ impl Topics {
                 Loss::EpochChanged => &counters.recoveries_lost_epoch_changed,
                 Loss::TrimmedBySize => &counters.recoveries_lost_trimmed_by_size,
                 Loss::TrimmedByAge => &counters.recoveries_lost_trimmed_by_age,
-                Loss::Limit => &counters.recoveries_lost_limit,
+                Loss::Limit | Loss::Unavailable => &counters.recoveries_lost_limit,
             },
         }
         .add(1);
@@ -168,7 +168,8 @@ impl Topics {
     #[inline(never)] // Asked in every tick, and the answer is known where no topic does.
     pub(crate) fn has_kept_work(&self, mail: &mut Mailbox) -> bool {
         let reads = self.cursors.has_ready() && !mail.is_congested();
-        reads || self.presences.has_events() && mail.can_deliver()
+        let has_kept = self.presences.has_events() || self.sequencing.held.has_released();
+        reads || has_kept && mail.can_deliver()
     }
 
     /// Those whose turn it is ask for more.

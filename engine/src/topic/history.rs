@@ -4,7 +4,7 @@
 use crate::message::delivery::{CaughtUp, Delivery, Progress};
 use crate::message::request::{CatchUp, PublishRequest};
 use crate::query::gather::{Outcome, Part, QueryKey};
-use crate::topic::keep::{Keep, Placement};
+use crate::topic::keep::{GivenPlace, Keep, Placement};
 use crate::topic::key::TopicKey;
 use crate::topic::log::entry::LogEntry;
 use crate::topic::log::options::{KeptFor, LogClass};
@@ -60,6 +60,11 @@ impl Topics {
         keep: &Keep,
         content: &Content,
     ) -> Report {
+        if let Some(GivenPlace { epoch, offset }) = keep.place {
+            let place = Position { epoch, offset };
+            self.order_placed(outlet, publish, topic, (keep, content), place);
+            return Report::default();
+        }
         let now = outlet.now;
         let members = self.homes.members(topic.topic());
         let placement = self.logs.placement(topic.topic(), keep.class, members);
@@ -86,17 +91,46 @@ impl Topics {
         };
         let known = placement.report(position, members);
         outlet.counters.offline_queued.add(known.queued.into());
+        self.keep_at(
+            outlet,
+            publish,
+            topic,
+            (keep, content),
+            position,
+            Some(known),
+        );
+        known
+    }
+
+    /// Publishes and keeps what has its place, the log's next. `known`: what a report has to say
+    /// whatever the members say; `None`: it is kept, and goes to nobody.
+    pub(super) fn keep_at(
+        &mut self,
+        outlet: &mut Outlet<'_>,
+        publish: &PublishRequest,
+        topic: &TopicKey,
+        (keep, content): (&Keep, &Content),
+        position: Position,
+        known: Option<Report>,
+    ) {
+        let now = outlet.now;
+        let members = self.homes.members(topic.topic());
         let mut delivered = Vec::new();
         let deliver = |encoding, frame: &Frame| delivered.push((encoding, frame.clone()));
         let place = Some(position);
-        self.order_in_topic(outlet, publish, topic.topic(), place, known, deliver);
+        if let Some(known) = known {
+            self.order_in_topic(outlet, publish, topic.topic(), place, known, deliver);
+        }
         let delivered = delivered.iter().map(|(encoding, frame)| (*encoding, frame));
         let mut entry = LogEntry::new(content, topic.topic(), now, delivered);
         let entry_bytes = entry.bytes();
         (entry.except, entry.conflate) = (publish.except, keep.conflate.clone());
         entry.key = keep.key.as_deref().map(Arc::from);
         self.logs.get(topic.topic(), now, |log, options| {
-            if let Some(key) = entry.key.clone() {
+            // Those of what has come with its place are known where it got it.
+            if keep.place.is_none()
+                && let Some(key) = entry.key.clone()
+            {
                 log.remember_key(key, options, now);
             }
             log.members = members;
@@ -106,7 +140,6 @@ impl Topics {
             self.count_greed(Some(topic.topic()), entry_bytes);
         }
         self.logs.keep_within_bounds(now);
-        known
     }
 
     /// Answers with a page of a topic's log.
@@ -175,7 +208,7 @@ impl Topics {
         let encoder = &mut outlet.encoder;
         let read = self.logs.get(name, now, |log, options| {
             // A log that was made anew has nothing that the reader knows of.
-            if log.epoch != epoch {
+            if log.epoch != epoch || !log.is_ready {
                 return None;
             }
             let is_for_absent = options.kept_for == KeptFor::Absent;

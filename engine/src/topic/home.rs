@@ -114,6 +114,15 @@ impl Homes {
         JoinOutcome::Member { members, counted }
     }
 
+    /// A connection does not become a member. `false`: it is one, and only asks.
+    pub(crate) fn refuse_join(&mut self, join: &Join) -> bool {
+        let counted = self.reconcile(&join.topic, join.who) || join.counted;
+        if counted {
+            self.refuse(join.topic.clone(), join.who);
+        }
+        counted
+    }
+
     fn refuse(&mut self, topic: TopicKey, who: Address) {
         let refusals = self.refusals.entry((topic, who)).or_default();
         refusals.assumed_member = true;

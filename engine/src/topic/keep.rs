@@ -12,6 +12,15 @@ pub(crate) struct Keep {
     pub(crate) key: Option<Box<str>>,
     /// Of several with one such key the newest counts.
     pub(crate) conflate: Option<Arc<str>>,
+    /// Its place, where another one gives those ([`crate::LogOrder::Sequencer`]) and it has one.
+    pub(crate) place: Option<GivenPlace>,
+}
+
+/// A place that another one has given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GivenPlace {
+    pub(crate) epoch: u64,
+    pub(crate) offset: u64,
 }
 
 /// What becomes of a publication that asks for a log.

@@ -9,4 +9,5 @@ pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod options;
 pub(crate) mod range;
+pub(crate) mod step;
 pub(crate) mod topic_log;

@@ -177,14 +177,18 @@ impl Logs {
             });
             return waits.flatten();
         }
-        self.open(topic, class, now, |log, options| {
+        let joined = self.open(topic, class, now, |log, options| {
             log.members = members;
+            if !log.is_ready {
+                return None;
+            }
             let since = counted.then_some(newcomer.since.as_deref());
             let mut joined = join_log(log, options, since);
             let acks = options.acks.filter(|_| newcomer.acks == JoinAcks::Always);
             joined.acks = acks.map(AckRule::of);
-            Box::new(joined)
-        })
+            Some(Box::new(joined))
+        });
+        joined.flatten()
     }
 }
 

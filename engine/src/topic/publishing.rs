@@ -22,6 +22,9 @@ impl Topics {
     /// As home: gives a publish its place in the order, has it encoded, and sends it to every shard
     /// with members.
     pub(crate) fn order(&mut self, outlet: &mut Outlet<'_>, mut publish: PublishRequest) {
+        if self.has_sequencer() && self.is_unsequenced(&publish) {
+            return self.hand_to_sequencer(outlet, publish);
+        }
         outlet.counters.publishes.add(1);
         let receipt = |key: &mut QueryKey| key.wants == Wants::Receipt;
         let receipt = publish.report.take_if(receipt);

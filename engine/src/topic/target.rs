@@ -79,6 +79,7 @@ impl Publish {
             class,
             key: None,
             conflate: None,
+            place: None,
         });
         self
     }

@@ -20,6 +20,7 @@ use crate::topic::delta::baseless::Baseless;
 use crate::topic::delta::bases::Bases;
 use crate::topic::filter::filters::Filters;
 use crate::topic::greed::Greed;
+use crate::topic::held::Sequencing;
 use crate::topic::home::Homes;
 use crate::topic::key::{Topic, TopicKey, USER_BYTES_MAX};
 use crate::topic::log::logs::Logs;
@@ -92,6 +93,8 @@ pub(crate) struct Topics {
     pub(crate) ack_times: AckTimes,
     /// Of the topics that this shard is home to.
     pub(crate) presences: Presences,
+    /// Of the topics that this shard is home to.
+    pub(crate) sequencing: Sequencing,
     /// Of the rooms that this shard is home to.
     pub(crate) bases: Bases,
     /// Of this shard's members.
@@ -134,6 +137,7 @@ impl Topics {
             cursors: Cursors::default(),
             ack_times: AckTimes::default(),
             presences,
+            sequencing: Sequencing::default(),
             bases: Bases::default(),
             baseless: Baseless::default(),
             filters: Filters::default(),

@@ -100,6 +100,16 @@ pub struct Report {
     pub repeat: Repeat,
 }
 
+impl Report {
+    /// Of a publish that whoever orders its topic did not take.
+    pub(crate) fn unavailable() -> Report {
+        Report {
+            repeat: Repeat::Unavailable,
+            ..Report::default()
+        }
+    }
+}
+
 /// Whether a publication was published, or another one with its key was before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Repeat {
@@ -108,6 +118,9 @@ pub enum Repeat {
     First,
     /// Another one was: the position is that one's, and nothing was sent.
     Duplicate,
+    /// Whoever orders the topic ([`crate::LogOrder::Sequencer`]) cannot be reached, or takes no
+    /// more: whether it was is not known, and nothing was sent.
+    Unavailable,
 }
 
 /// Adds another shard's part.
@@ -120,8 +133,8 @@ impl AddAssign for Report {
         self.catching_up += part.catching_up;
         self.acknowledged += part.acknowledged;
         self.position = self.position.or(part.position);
-        if part.repeat == Repeat::Duplicate {
-            self.repeat = Repeat::Duplicate;
+        if part.repeat != Repeat::First {
+            self.repeat = part.repeat;
         }
     }
 }

@@ -41,6 +41,9 @@ pub enum Loss {
     /// As many connections of the shard as may were catching up
     /// ([`crate::Config::CURSORS_MAX`]).
     Limit,
+    /// Whoever orders the topic ([`crate::LogOrder::Sequencer`]) cannot be reached: nobody knows
+    /// what the log has.
+    Unavailable,
 }
 
 /// Whether a member acknowledges what it is sent of a room that asks for it
@@ -139,6 +142,20 @@ pub struct History {
     /// What was asked for begins before the log does: this is why, and the page begins with the
     /// oldest that there is.
     pub loss: Option<Loss>,
+}
+
+impl History {
+    /// Nobody can say what there is.
+    pub(crate) fn unavailable() -> History {
+        History {
+            position: Position {
+                epoch: 0,
+                offset: 0,
+            },
+            publications: Vec::new(),
+            loss: Some(Loss::Unavailable),
+        }
+    }
 }
 
 /// A publication from a log.

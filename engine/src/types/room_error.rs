@@ -21,6 +21,10 @@ pub enum RoomError {
     /// members on this shard as many filters as they may ([`crate::JoinOptions::filter`]).
     #[error("the room has as many members as it may have")]
     Full,
+    /// Whoever orders the room ([`crate::LogOrder::Sequencer`]) cannot be reached, so nobody knows
+    /// where its log is.
+    #[error("the room's log cannot be reached")]
+    Unavailable,
     /// What a member shows is longer than [`crate::OwnedData::BYTES_MAX`].
     #[error("the data that a member shows has at most 1,024 bytes")]
     DataTooLong,

@@ -279,6 +279,7 @@ impl Application for Scripted {
                     Some(Recovery::Lost(Loss::TrimmedBySize)) => "trimmed_by_size",
                     Some(Recovery::Lost(Loss::TrimmedByAge)) => "trimmed_by_age",
                     Some(Recovery::Lost(Loss::Limit)) => "limit",
+                    Some(Recovery::Lost(Loss::Unavailable)) => "unavailable",
                 };
                 format!("joined {number} {epoch} {offset} {recovery}")
             }
@@ -288,6 +289,7 @@ impl Application for Scripted {
                 let repeat = match report.repeat {
                     Repeat::First => "first",
                     Repeat::Duplicate => "duplicate",
+                    Repeat::Unavailable => "unavailable",
                 };
                 format!("receipt {number} {epoch} {offset} {repeat}")
             }

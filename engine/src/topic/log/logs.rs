@@ -11,7 +11,7 @@ use crate::driver::boundary::Millis;
 use crate::topic::keep::Placement;
 use crate::topic::key::{PerKind, Topic, TopicKey, TopicName};
 use crate::topic::log::journal::{Journal, LogRecord, RestoredLog};
-use crate::topic::log::options::{Durability, KeptFor, LogClass, LogOptions};
+use crate::topic::log::options::{Durability, KeptFor, LogClass, LogOptions, LogOrder};
 use crate::topic::log::topic_log::{Log, Usage};
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Address;
@@ -180,6 +180,19 @@ impl Logs {
         options.is_some_and(|options| options.kept_for == KeptFor::Absent)
     }
 
+    /// Whether the topics of logs of this class are ordered elsewhere.
+    pub(crate) fn is_sequenced(&self, class: LogClass) -> bool {
+        let options = self.options.get(class.index());
+        options.is_some_and(|options| options.order == LogOrder::Sequencer)
+    }
+
+    /// Lets the log of a topic go.
+    pub(crate) fn end(&mut self, topic: Topic<'_>) {
+        if let Some(index) = self.names[topic.kind()].get(topic.name()) {
+            self.remove(*index);
+        }
+    }
+
     /// A member is none any more: it takes nothing either.
     pub(crate) fn forget_taker(&mut self, topic: Topic<'_>, who: Address) {
         if self.absent_count == 0 {
@@ -246,7 +259,8 @@ impl Logs {
         self.made += 1;
         self.absent_count += usize::from(self.is_for_absent(class));
         let epoch = FixedState::with_seed(self.seed).hash_one(self.made) & EPOCH_MASK;
-        let log = Box::new(Log::new(topic.clone(), class, epoch.max(1)));
+        let mut log = Box::new(Log::new(topic.clone(), class, epoch.max(1)));
+        log.is_ready = !self.is_sequenced(class);
         let index = match self.free.pop() {
             Some(index) => {
                 self.logs[index as usize] = Some(log);
@@ -470,25 +484,9 @@ impl Logs {
         self.unused.shrink_to_fit();
         self.looked = self.looked.min(self.logs.len());
     }
-
-    /// Panics unless the sums are right.
-    #[cfg(any(test, feature = "sim"))]
-    pub(crate) fn check(&self, is_joined: impl Fn(Topic<'_>) -> bool) {
-        let logs = || self.logs.iter().flatten();
-        assert_eq!(logs().count(), self.count());
-        let bytes: usize = logs().map(|log| log.bytes()).sum();
-        assert_eq!(bytes as u64, self.bytes, "bytes of all logs");
-        let unused = logs().filter(|log| matches!(log.usage, Usage::Unused { .. }));
-        assert_eq!(unused.count(), self.unused_count);
-        assert!(self.unused_count <= self.unused_max);
-        let absent = logs().filter(|log| self.is_for_absent(log.class));
-        assert_eq!(absent.count(), self.absent_count);
-        for log in logs() {
-            let topic = log.topic.topic();
-            assert_eq!(log.usage == Usage::Joined, is_joined(topic), "{topic:?}");
-        }
-    }
 }
 
+#[cfg(any(test, feature = "sim"))]
+mod checking;
 #[cfg(test)]
 mod tests;

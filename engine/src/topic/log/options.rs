@@ -62,6 +62,21 @@ pub struct LogOptions {
     pub acks: Option<AckOptions>,
     /// Whether it outlives the process.
     pub durability: Durability,
+    /// Who gives publications their places.
+    pub order: LogOrder,
+}
+
+/// Who gives the publications of a topic their places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LogOrder {
+    /// The topic's home.
+    #[default]
+    Home,
+    /// Whoever listens at [`crate::Config::sequencer`], for this process and others: what is
+    /// published goes there first, and is published and kept here once it comes back with its place
+    /// ([`crate::Handle::publish_sequenced`]). Takes [`KeptFor::Readers`] and
+    /// [`Durability::Memory`]; keys are the sequencer's business.
+    Sequencer,
 }
 
 /// Whether a log outlives the process.
@@ -187,6 +202,7 @@ impl Default for LogOptions {
             kept_for: KeptFor::Readers,
             acks: None,
             durability: Durability::Memory,
+            order: LogOrder::Home,
         }
     }
 }
@@ -238,6 +254,13 @@ impl LogOptions {
             let range = range.start().as_millis()..=range.end().as_millis();
             within(field, value.as_millis(), range, rule)?;
         }
+        let is_possible = self.order == LogOrder::Home
+            || self.kept_for == KeptFor::Readers && self.durability == Durability::Memory;
+        is_possible.then_some(()).ok_or_else(|| ConfigError {
+            field: "order",
+            value: format!("{:?}", self.order),
+            rule: "Home where logs are stored, or kept for absent members",
+        })?;
         self.acks.map_or(Ok(()), |acks| acks.check(self))
     }
 }

@@ -235,7 +235,7 @@ impl Log {
         match (reading, self.loss()) {
             (ReadMode::Again { .. }, _) => MissedReason::Unacknowledged,
             (_, Loss::TrimmedByAge) => MissedReason::TrimmedByAge,
-            (_, Loss::TrimmedBySize | Loss::EpochChanged | Loss::Limit) => {
+            (_, Loss::TrimmedBySize | Loss::EpochChanged | Loss::Limit | Loss::Unavailable) => {
                 MissedReason::TrimmedBySize
             }
         }

@@ -23,6 +23,8 @@ pub(crate) struct Log {
     pub(crate) topic: TopicKey,
     pub(crate) class: LogClass,
     pub(crate) epoch: u64,
+    /// Whether it is what it should be. One that its topic's home orders always is.
+    pub(crate) is_ready: bool,
     /// The offset of the next publication. The first is 1.
     next: u64,
     /// Those with the offsets before `next`, without a gap.
@@ -80,6 +82,19 @@ impl Usage {
     }
 }
 
+/// What a publication with a place is for a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// The one that follows.
+    Next,
+    /// The same, in a log that is not ready.
+    Unready,
+    /// Not the one that follows: some between are missing.
+    Gap,
+    /// It is there, or of another epoch.
+    Stray,
+}
+
 /// What a newcomer, or a member that comes back, has to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
@@ -97,6 +112,7 @@ impl Log {
             topic,
             class,
             epoch,
+            is_ready: true,
             next: 1,
             entries: VecDeque::new(),
             bytes: 0,
@@ -317,6 +333,30 @@ impl Log {
         if self.entries.capacity() > 4 * self.entries.len().max(4) {
             self.entries.shrink_to(2 * self.entries.len());
         }
+    }
+
+    /// What a publication with this place is.
+    pub(crate) fn arrival(&self, place: Position) -> Arrival {
+        let is_behind = place.epoch == self.epoch && place.offset > self.next;
+        match (place == self.next_position(), self.is_ready) {
+            (true, true) => Arrival::Next,
+            (true, false) => Arrival::Unready,
+            (false, true) if is_behind => Arrival::Gap,
+            (false, _) => Arrival::Stray,
+        }
+    }
+
+    /// Begins anew, in another epoch or behind a gap, and is not ready.
+    pub(crate) fn begin(&mut self, epoch: u64, next: u64) {
+        self.clear();
+        (self.epoch, self.next, self.is_ready) = (epoch, next.max(1), false);
+        self.trimmed = (next > 1).then_some(Loss::TrimmedBySize);
+        (self.blocks, self.keys) = (Blocks::default(), Keys::default());
+    }
+
+    /// Whether it has what somebody knows the topic up to, as far as that is known here.
+    pub(crate) fn reaches(&self, since: Since) -> bool {
+        since.epoch.is_none_or(|epoch| epoch == self.epoch) && since.offset < self.next
     }
 
     /// What somebody who knows the topic up to `since` has missed.

@@ -18,6 +18,7 @@ mod nats;
 mod node;
 mod nodes;
 mod options;
+mod ordering;
 mod outward;
 mod redis;
 pub(crate) mod share;

@@ -14,7 +14,7 @@ pub(crate) mod resolved;
 mod who;
 
 pub use denied::Denied;
-pub use history::History;
+pub use history::{History, RoomOrder};
 pub use names::{Characters, NameRules};
 pub use owners::Owners;
 pub use shardcast_engine::{AckOptions, Newcomers, PresenceOf, PresenceOptions, SlowReader};
@@ -349,6 +349,16 @@ impl Namespaces {
     /// Whether rooms keep what they keep in the same classes, which an engine is started with.
     pub(crate) fn keeps_as(&self, other: &Namespaces) -> bool {
         self.0.kept == other.0.kept
+    }
+
+    /// Whether rooms of some namespace are ordered by the broker of a cluster.
+    pub(crate) fn takes_a_broker(&self) -> bool {
+        let NamespaceTable { default, named, .. } = &*self.0;
+        let mut all = std::iter::once(default).chain(named.values());
+        all.any(|class| {
+            let history = class.namespace.history.as_ref();
+            history.is_some_and(|history| history.order == RoomOrder::Broker)
+        })
     }
 
     /// The namespace of rooms without a prefix.

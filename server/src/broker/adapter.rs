@@ -29,6 +29,8 @@
 //!    it, it had not been used for its time to live, or it can no longer tell what it had
 //!    acknowledged.
 //! 7. **[`Broker::read`] answers from the log** what was appended before it was asked.
+//!    An empty log that [`Broker::open`] has made keeps its epoch for as long as it is opened once
+//!    in a minute.
 //! 8. **Payloads are opaque**, up to [`Broker::payload_bytes_max`], which may change with the
 //!    server. What was too large by then is [`BrokerError::TooLarge`], and nothing of its batch
 //!    behind it was published.
@@ -59,6 +61,30 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Appends to a room's log and publishes to [`Subject::Room`].
     fn append(&self, append: Append) -> impl Future<Output = Result<Appended, BrokerError>> + Send;
+
+    /// Appends one after the other, as [`Broker::append`] does with each: as many answers, in
+    /// order. What stands behind one that failed may have been appended.
+    fn append_all(
+        &self,
+        batch: &[Append],
+    ) -> impl Future<Output = Vec<Result<Appended, BrokerError>>> + Send {
+        async move {
+            let mut done = Vec::with_capacity(batch.len());
+            for append in batch {
+                done.push(self.append(append.clone()).await);
+            }
+            done
+        }
+    }
+
+    /// A page of a room's log, which is there afterwards, be it empty: as [`Broker::read`]. A log
+    /// with the epoch `over`, of which somebody knows that the broker has lost a part, is replaced
+    /// by an empty one with another epoch in the same step.
+    fn open(
+        &self,
+        read: ReadLog,
+        over: Option<u64>,
+    ) -> impl Future<Output = Result<LogPage, BrokerError>> + Send;
 
     /// A page of a room's log.
     fn read(&self, read: ReadLog) -> impl Future<Output = Result<LogPage, BrokerError>> + Send;

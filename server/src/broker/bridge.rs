@@ -11,19 +11,22 @@ use crate::broker::inbox::Inbox;
 use crate::broker::inward::Inward;
 use crate::broker::node::ClusterNode;
 use crate::broker::options::{BadCluster, Cluster};
+use crate::broker::ordering::following::{Following, FollowingEnds};
+use crate::broker::ordering::placing::Placing;
+use crate::broker::ordering::steps::LeftOut;
 use crate::broker::outward::Outward;
 use crate::broker::share::sharing::Sharing;
-use crate::broker::subscribing::Subscribing;
+use crate::broker::subscribing::{OrderingEnds, Subscribing};
 use crate::broker::telling::{Telling, tell};
 use crate::broker::view::{ClusterView, NodeNews};
 use crate::session::shared::Shared;
-use shardcast_engine::{Relay, RelayReader, Running, ShardCounters};
+use shardcast_engine::{Relay, RelayReader, Running, Sequencer, SequencerReader, ShardCounters};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// A bridge that is ready to be started: its configuration was looked at, and nothing runs.
 #[derive(Debug)]
@@ -31,6 +34,15 @@ pub(crate) struct PreparedBridge {
     cluster: Cluster,
     connect: BrokerConnect,
     relay: RelayReader,
+    /// `None`: the broker orders no room.
+    sequencer: Option<SequencerReader>,
+}
+
+/// What an engine is told of its bridge.
+#[derive(Debug)]
+pub(crate) struct BridgeWays {
+    pub(crate) relay: Relay,
+    pub(crate) sequencer: Option<Sequencer>,
 }
 
 /// A running bridge. Ends when it is dropped.
@@ -41,20 +53,32 @@ pub(crate) struct Bridge {
 }
 
 impl PreparedBridge {
-    /// Looks at the configuration, and makes the way out for the engine's.
+    /// Looks at the configuration, and makes the ways out for the engine's.
     ///
     /// # Errors
     /// A value is wrong, or a file cannot be used.
-    pub(crate) fn new(cluster: Cluster) -> Result<(PreparedBridge, Relay), BadCluster> {
+    pub(crate) fn new(
+        cluster: Cluster,
+        orders: OrdersRooms,
+    ) -> Result<(PreparedBridge, BridgeWays), BadCluster> {
         let cluster = cluster.checked()?;
+        if orders == OrdersRooms::Yes && !cluster.broker.can_order() {
+            let why = "a namespace has the order broker, which takes redis".to_owned();
+            return Err(BadCluster { key: "broker", why });
+        }
+        let ordered = (orders == OrdersRooms::Yes)
+            .then(|| Sequencer::new(cluster.queue_messages, cluster.queue_bytes));
+        let (way, sequencer) = ordered.unzip();
         let connect = BrokerConnect::new(&cluster)?;
         let (relay, reader) = Relay::new(cluster.queue_messages, cluster.queue_bytes);
         let prepared = PreparedBridge {
             cluster,
             connect,
             relay: reader,
+            sequencer,
         };
-        Ok((prepared, relay))
+        let sequencer = way;
+        Ok((prepared, BridgeWays { relay, sequencer }))
     }
 
     /// Starts the thread, which connects by itself.
@@ -99,11 +123,13 @@ impl PreparedBridge {
             cluster,
             connect,
             relay,
+            sequencer,
         } = self;
         let (sender, inbox) = Inbox::new(cluster.queue_messages, cluster.queue_bytes);
         let ends = BridgeEnds {
             inbox,
             relay,
+            sequencer,
             counters,
         };
         match connect {
@@ -123,7 +149,15 @@ impl PreparedBridge {
 struct BridgeEnds {
     inbox: Inbox,
     relay: RelayReader,
+    sequencer: Option<SequencerReader>,
     counters: Vec<Arc<ShardCounters>>,
+}
+
+/// Whether the broker orders rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OrdersRooms {
+    Yes,
+    No,
 }
 
 /// All tasks, until the server stops.
@@ -139,6 +173,7 @@ async fn serve<B: Broker>(
     let BridgeEnds {
         inbox,
         relay,
+        sequencer,
         counters,
     } = ends;
     let broker = Arc::new(broker);
@@ -153,12 +188,14 @@ async fn serve<B: Broker>(
             sharing.run().await;
         }
     });
-    let inward = Inward::new(node.clone(), inbox, broker.link());
+    let ordering = sequencer.map(|sequencer| order(&node, &broker, sequencer));
+    let news = ordering.as_ref().map(|ordering| ordering.news.clone());
+    let inward = Inward::new(node.clone(), inbox, broker.link(), news);
     let outward = Outward::new(node.clone(), broker.clone(), relay);
     tokio::spawn(inward.run());
     let (linger, of_events) = (cluster.linger, broker.clone());
     tokio::spawn(async move {
-        if let Some(subscribing) = Subscribing::new(node, of_events, linger).await {
+        if let Some(subscribing) = Subscribing::new(node, of_events, linger, ordering).await {
             subscribing.run().await;
         }
     });
@@ -169,6 +206,35 @@ async fn serve<B: Broker>(
     let (node, broker) = leaving;
     let leave = tell(&node, &*broker, &NodeNews::Leaving);
     let _in_time = tokio::time::timeout(LAST, leave).await;
+}
+
+/// The tasks of ordered rooms; their ends towards the others.
+fn order<B: Broker>(
+    node: &ClusterNode,
+    broker: &Arc<B>,
+    sequencer: SequencerReader,
+) -> OrderingEnds {
+    /// News that wait; whoever brings one more waits.
+    const NEWS_MAX: usize = 1_024;
+    /// Rooms that somebody needs; who needs one more is refused.
+    const WANTED_MAX: usize = 65_536;
+    let (sender, news) = mpsc::channel(NEWS_MAX);
+    let (wanted, wanting) = mpsc::channel(WANTED_MAX);
+    let left_out = LeftOut::default();
+    let ends = FollowingEnds {
+        news,
+        wanted,
+        left_out: left_out.clone(),
+    };
+    let following = Following::new(node.clone(), broker.clone(), ends);
+    let to_place = (sender.clone(), left_out);
+    let placing = Placing::new(node.clone(), broker.clone(), sequencer, to_place);
+    tokio::spawn(following.run());
+    tokio::spawn(placing.run());
+    OrderingEnds {
+        wanted: wanting,
+        news: sender,
+    }
 }
 
 /// What a node is called by itself: no other has the number.

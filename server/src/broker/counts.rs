@@ -38,10 +38,18 @@ pub(crate) enum BridgeCount {
     SharesRefused,
     SharesMissed,
     SharesAsked,
+    /// Followed at this moment.
+    OrderedRooms,
+    OrderedPlaced,
+    OrderedRefused,
+    OrderedReceived,
+    OrderedReads,
+    OrderedRepaired,
+    OrderedRestarts,
 }
 
 impl BridgeCount {
-    pub(crate) const ALL: [BridgeCount; 23] = [
+    pub(crate) const ALL: [BridgeCount; 30] = [
         BridgeCount::Connected,
         BridgeCount::Subjects,
         BridgeCount::Losses,
@@ -65,6 +73,13 @@ impl BridgeCount {
         BridgeCount::SharesRefused,
         BridgeCount::SharesMissed,
         BridgeCount::SharesAsked,
+        BridgeCount::OrderedRooms,
+        BridgeCount::OrderedPlaced,
+        BridgeCount::OrderedRefused,
+        BridgeCount::OrderedReceived,
+        BridgeCount::OrderedReads,
+        BridgeCount::OrderedRepaired,
+        BridgeCount::OrderedRestarts,
     ];
 
     /// Its name and its meaning, as a metric.
@@ -132,6 +147,41 @@ impl BridgeCount {
             ),
             BridgeCount::Nodes => NODES,
             BridgeCount::NodesExpired => NODES_EXPIRED,
+            other => other.described_ordered(),
+        }
+    }
+
+    /// Those of ordered rooms.
+    const fn described_ordered(self) -> (&'static str, &'static str) {
+        match self {
+            BridgeCount::OrderedRooms => (
+                "cluster_ordered_rooms",
+                "Rooms whose order the broker gives that this node follows.",
+            ),
+            BridgeCount::OrderedPlaced => (
+                "cluster_ordered_placed",
+                "Messages of this node to which the broker gave their places.",
+            ),
+            BridgeCount::OrderedRefused => (
+                "cluster_ordered_refused",
+                "Messages to ordered rooms that the broker did not take, and times that the log of one could not be had for those who waited for it.",
+            ),
+            BridgeCount::OrderedReceived => (
+                "cluster_ordered_received",
+                "Messages of ordered rooms that were given to the shards in the broker's order.",
+            ),
+            BridgeCount::OrderedReads => (
+                "cluster_ordered_reads",
+                "Looks at the broker's logs of ordered rooms.",
+            ),
+            BridgeCount::OrderedRepaired => (
+                "cluster_ordered_repaired",
+                "Messages of ordered rooms that were missed and found in the broker's log.",
+            ),
+            BridgeCount::OrderedRestarts => (
+                "cluster_ordered_restarts",
+                "Times that the log of an ordered room began anew, because the broker had lost what it had, or kept it no more; the room's members are sent away then.",
+            ),
             of_shares => of_shares.described_of_shares(),
         }
     }
@@ -167,6 +217,7 @@ impl BridgeCount {
                 | BridgeCount::Nodes
                 | BridgeCount::SharesItems
                 | BridgeCount::SharesBytes
+                | BridgeCount::OrderedRooms
         )
     }
 }

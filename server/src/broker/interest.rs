@@ -50,6 +50,9 @@ pub(crate) struct Steps {
 }
 
 impl Interest {
+    /// How long a visit is, at least.
+    const VISIT_MS: u64 = 10_000;
+
     pub(crate) fn new(linger_ms: u64) -> Interest {
         Interest {
             linger_ms,
@@ -78,6 +81,21 @@ impl Interest {
         }
     }
 
+    /// Somebody needs it for a moment, and may be in it then.
+    pub(crate) fn visit(&mut self, subject: Subject, now_ms: u64) {
+        let known = self.subjects.get(&subject);
+        if known.is_some_and(|wanted| wanted.until_ms.is_none() && !wanted.is_over) {
+            return;
+        }
+        self.activate(subject.clone());
+        let until_ms = now_ms + self.linger_ms.max(Self::VISIT_MS);
+        if let Some(wanted) = self.subjects.get_mut(&subject) {
+            wanted.until_ms = Some(until_ms);
+        }
+        let at = self.lingering.partition_point(|(at, _)| *at <= until_ms);
+        self.lingering.insert(at, (until_ms, subject));
+    }
+
     /// Nobody is in it any more.
     pub(crate) fn leave(&mut self, subject: Subject, now_ms: u64) {
         let Some(wanted) = self.subjects.get_mut(&subject) else {
@@ -86,7 +104,8 @@ impl Interest {
         if wanted.until_ms.is_none() && !wanted.is_over {
             let until_ms = now_ms + self.linger_ms;
             wanted.until_ms = Some(until_ms);
-            self.lingering.push_back((until_ms, subject));
+            let at = self.lingering.partition_point(|(at, _)| *at <= until_ms);
+            self.lingering.insert(at, (until_ms, subject));
         }
     }
 

@@ -11,14 +11,15 @@ use crate::broker::envelope::{Body, Envelope, Recipient};
 use crate::broker::inbox::{Inbox, Incoming};
 use crate::broker::node::ClusterNode;
 use crate::broker::options::Cluster;
+use crate::broker::ordering::entry::OrderedEntry;
+use crate::broker::ordering::news::OrderedNews;
 use crate::broker::share::word::ShareWord;
 use crate::broker::view::ClusterView;
 use crate::rooms::keys::Keys;
 use crate::session::identity::Identity;
-use crate::session::shared::Shared;
 use crate::wire::publication::{Added, content_of_elsewhere};
 use shardcast_engine::{Data, Publication, PublicationKind, Publish, Refused, Target, Topic};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// The task.
 pub(crate) struct Inward {
@@ -28,15 +29,19 @@ pub(crate) struct Inward {
     /// Losses that are known.
     losses: u64,
     dropped: u64,
+    /// `None`: the broker orders no room.
+    ordering: Option<mpsc::Sender<OrderedNews>>,
 }
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     Received,
     Refused,
     Malformed,
     Echo,
+    /// It goes where it is put in order.
+    Ordered,
     /// The server has stopped.
     Over,
 }
@@ -45,13 +50,19 @@ impl Inward {
     /// Messages that are taken from the inbox at once.
     const BATCH_MAX: usize = 256;
 
-    pub(crate) fn new(node: ClusterNode, inbox: Inbox, link: watch::Receiver<Link>) -> Inward {
+    pub(crate) fn new(
+        node: ClusterNode,
+        inbox: Inbox,
+        link: watch::Receiver<Link>,
+        ordering: Option<mpsc::Sender<OrderedNews>>,
+    ) -> Inward {
         Inward {
             node,
             inbox,
             link,
             losses: 0,
             dropped: 0,
+            ordering,
         }
     }
 
@@ -66,39 +77,61 @@ impl Inward {
                     Fate::Refused => BridgeCount::ReceivedRefused,
                     Fate::Malformed => BridgeCount::Malformed,
                     Fate::Echo => BridgeCount::Echoes,
+                    Fate::Ordered => continue,
                     Fate::Over => return,
                 };
                 self.node.counts.add(count, 1);
             }
-            self.look_for_gaps();
+            if self.look_for_gaps()
+                && let Some(ordering) = &self.ordering
+                && ordering.send(OrderedNews::Missed).await.is_err()
+            {
+                return;
+            }
         }
     }
 
-    fn look_for_gaps(&mut self) {
+    /// Whether something may have been missed.
+    fn look_for_gaps(&mut self) -> bool {
         let counts = &self.node.counts;
         let (losses, dropped) = (self.link.borrow().losses, self.inbox.dropped());
-        if (losses, dropped) != (self.losses, self.dropped) {
+        let is_gap = (losses, dropped) != (self.losses, self.dropped);
+        if is_gap {
             counts.add(BridgeCount::Gaps, 1);
             counts.set(BridgeCount::ReceivedDropped, dropped);
             (self.losses, self.dropped) = (losses, dropped);
         }
+        is_gap
     }
 
     async fn take(&self, message: &Incoming) -> Fate {
         let Ok(envelope) = Envelope::read(&message.payload) else {
             return Fate::Malformed;
         };
-        if envelope.id.run == self.node.run {
-            return Fate::Echo;
-        }
         if let (Recipient::Nodes, Body::State { node }) = (envelope.recipient, envelope.body) {
+            if envelope.id.run == self.node.run {
+                return Fate::Echo;
+            }
             return match envelope.data {
                 Data::Text(_) => self.hear(envelope.id.run, node, envelope.data),
                 Data::Binary(word) => self.hear_share(envelope.id.run, word),
             };
         }
-        let shared = &self.node.shared;
-        let (target, publish) = match publish_of(shared, &envelope) {
+        if let Some(ordering) = &self.ordering
+            && let Some(ordered) = self.ordered(message, &envelope)
+        {
+            return match ordered {
+                Ok(news) => match ordering.send(news).await {
+                    Ok(()) => Fate::Ordered,
+                    Err(_) => Fate::Over,
+                },
+                Err(fate) => fate,
+            };
+        }
+        if envelope.id.run == self.node.run {
+            return Fate::Echo;
+        }
+        let (target, publish) = match publish_of(&self.node, &envelope) {
             Ok(publish) => publish,
             Err(fate) => return fate,
         };
@@ -126,6 +159,25 @@ impl Inward {
         Fate::Received
     }
 
+    /// What is heard of a room that the broker orders. `None`: it orders none of this.
+    fn ordered(
+        &self,
+        message: &Incoming,
+        envelope: &Envelope<'_>,
+    ) -> Option<Result<OrderedNews, Fate>> {
+        let Recipient::Room(name) = envelope.recipient else {
+            return None;
+        };
+        let is_ordered = self.node.shared.resolve(name).ok()?.ordered().is_some();
+        let heard = OrderedEntry::heard(message, envelope);
+        match (is_ordered, heard) {
+            (false, None) => None,
+            (true, Some((room, entry))) => Some(Ok(OrderedNews::Heard { room, entry })),
+            // Another node has another idea of who orders the room.
+            (true, None) | (false, Some(_)) => Some(Err(Fate::Refused)),
+        }
+    }
+
     /// Another node tells something of itself.
     fn hear(&self, run: u64, node: &str, data: Data<'_>) -> Fate {
         let text = match data {
@@ -142,10 +194,20 @@ impl Inward {
     }
 }
 
-/// What is published here of another node's message.
-fn publish_of<'e>(shared: &Shared, envelope: &Envelope<'e>) -> Result<(Target<'e>, Publish), Fate> {
+/// What is published here of another node's message, or of an own one that has come back.
+pub(crate) fn publish_of<'e>(
+    node: &ClusterNode,
+    envelope: &Envelope<'e>,
+) -> Result<(Target<'e>, Publish), Fate> {
+    let shared = &node.shared;
     let kind = match envelope.body {
-        Body::Message { from } if is_from(from) => PublicationKind::Elsewhere { from },
+        Body::Message { from } if is_from(from) => PublicationKind::Elsewhere {
+            // Its own connections are known here without the node.
+            from: match envelope.id.run == node.run {
+                true => from.split('@').next().unwrap_or(from),
+                false => from,
+            },
+        },
         Body::Event { name } => PublicationKind::Event { name },
         Body::Message { .. } | Body::State { .. } => return Err(Fate::Malformed),
     };

@@ -112,6 +112,21 @@ impl Model {
         self.world().logs.clear();
     }
 
+    /// The broker forgets the newest entries of a room's log, as one that crashes before they are
+    /// on its disk.
+    pub fn forget_newest(&self, room: &str, count: usize) {
+        let mut world = self.world();
+        if let Some(log) = world.logs.get_mut(room) {
+            let left = log.entries.len().saturating_sub(count);
+            if let Some(first) = log.entries.get(left) {
+                log.newest = first.place.previous;
+                log.entries.truncate(left);
+                let newest = log.newest;
+                log.keys.retain(|_, place| place.offset <= newest);
+            }
+        }
+    }
+
     /// Brings up to so many messages that wait for a node into its inbox. How many there were.
     pub fn deliver(&self, node: usize, count: usize) -> usize {
         let node = &mut self.world().nodes[node];
@@ -149,14 +164,7 @@ impl World {
     }
 
     fn append(&mut self, append: Append) -> Appended {
-        let World { logs, epochs, .. } = self;
-        let log = logs.entry(append.room.clone()).or_insert_with(|| {
-            *epochs += 1;
-            ModelLog {
-                epoch: *epochs,
-                ..ModelLog::default()
-            }
-        });
+        let log = self.open(&append.room, None);
         let known = append.key.as_ref().and_then(|(key, _)| log.keys.get(key));
         if let Some(place) = known {
             return Appended {
@@ -189,6 +197,22 @@ impl World {
             offset: place.offset,
             is_duplicate: false,
         }
+    }
+}
+
+impl World {
+    /// The log of a room, made if there is none, or if its epoch is over.
+    fn open(&mut self, room: &Arc<str>, over: Option<u64>) -> &mut ModelLog {
+        let World { logs, epochs, .. } = self;
+        let log = logs.entry(room.clone()).or_default();
+        if log.epoch == 0 || over == Some(log.epoch) {
+            *epochs += 1;
+            *log = ModelLog {
+                epoch: *epochs,
+                ..ModelLog::default()
+            };
+        }
+        log
     }
 }
 
@@ -226,6 +250,13 @@ impl Broker for ModelBroker {
 
     async fn append(&self, append: Append) -> Result<Appended, BrokerError> {
         self.with(|world, _| world.append(append))
+    }
+
+    async fn open(&self, read: ReadLog, over: Option<u64>) -> Result<LogPage, BrokerError> {
+        self.with(|world, _| {
+            world.open(&read.room, over);
+        })?;
+        self.read(read).await
     }
 
     async fn read(&self, read: ReadLog) -> Result<LogPage, BrokerError> {

@@ -44,6 +44,13 @@ pub enum BrokerKind {
     Nats,
 }
 
+impl BrokerKind {
+    /// Whether it orders rooms ([`crate::RoomOrder::Broker`]).
+    pub(crate) fn can_order(self) -> bool {
+        self == BrokerKind::Redis
+    }
+}
+
 /// As whom a node comes to its broker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {

@@ -9,13 +9,16 @@
 //! A message that is published while the connection breaks is delivered at most once. An ordered
 //! entry is numbered, kept and published by one script, which the server runs as one step.
 
+mod log;
+
 use crate::bounded;
 use crate::broker::adapter::{
-    Append, Appended, Broker, BrokerError, Link, LogEntry, LogPage, Outbound, ReadLog,
+    Append, Appended, Broker, BrokerError, Link, LogPage, Outbound, ReadLog,
 };
 use crate::broker::envelope::Envelope;
 use crate::broker::inbox::{InboxSender, Incoming};
 use crate::broker::options::{BadCluster, BrokerTls, Cluster};
+use crate::broker::redis::log::RedisLog;
 use crate::broker::subject::Subject;
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -42,7 +45,7 @@ pub struct RedisBroker {
     prefix: Box<str>,
     state: Arc<RedisState>,
     link: watch::Receiver<Link>,
-    append: redis::Script,
+    log: RedisLog,
 }
 
 /// What the task that connects and the calls share.
@@ -62,42 +65,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const RETRY_MS: std::ops::Range<u64> = 50..500;
 /// Most bytes of a file with certificates or a key.
 const PEM_BYTES_MAX: u64 = 1 << 20;
-
-/// Numbers an entry, keeps it and publishes it. Keys: the log, its epoch and newest offset, the
-/// idempotency key. Arguments: the envelope before and behind its place, the channel, an epoch for
-/// a new log, entries and milliseconds that are kept, milliseconds of the epoch, and of the key.
-///
-/// Numbers of Lua are exact up to 2^53, and so are epochs and offsets here.
-const APPEND: &str = r"
-local known = redis.call('HMGET', KEYS[2], 'epoch', 'newest')
-local epoch, newest = known[1], tonumber(known[2])
-if not epoch then
-  epoch, newest = ARGV[4], 0
-  redis.call('DEL', KEYS[1])
-end
-if ARGV[8] ~= '0' then
-  local before = redis.call('GET', KEYS[3])
-  if before then
-    local at, offset = string.match(before, '^(%d+):(%d+)$')
-    if at == epoch then return {epoch, offset, '1'} end
-  end
-end
-local offset = newest + 1
-local place = struct.pack('>I8I8I8', tonumber(epoch), offset, newest)
-local payload = ARGV[1] .. place .. ARGV[2]
-local written = string.format('%.0f', offset)
-local now = redis.call('TIME')
-redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], written .. '-0',
-  't', string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)), 'p', payload)
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
-redis.call('HSET', KEYS[2], 'epoch', epoch, 'newest', written)
-redis.call('PEXPIRE', KEYS[2], ARGV[7])
-if ARGV[8] ~= '0' then
-  redis.call('SET', KEYS[3], epoch .. ':' .. written, 'PX', ARGV[8])
-end
-redis.call('PUBLISH', ARGV[3], payload)
-return {epoch, written, '0'}
-";
 
 impl RedisConnect {
     /// Checks the URLs, and reads the files for TLS.
@@ -134,10 +101,10 @@ impl RedisConnect {
         };
         tokio::spawn(connecting.run());
         RedisBroker {
+            log: RedisLog::new(&self.prefix),
             prefix: self.prefix,
             state,
             link: receiver,
-            append: redis::Script::new(APPEND),
         }
     }
 }
@@ -359,12 +326,6 @@ impl RedisBroker {
         let channels = subjects.iter().map(|subject| self.channel(subject));
         channels.collect()
     }
-
-    /// The keys of a room's log.
-    fn keys(&self, room: &str) -> [String; 2] {
-        let prefix = &self.prefix;
-        ["log", "place"].map(|what| format!("{prefix}:{what}:{room}"))
-    }
 }
 
 impl Broker for RedisBroker {
@@ -395,66 +356,37 @@ impl Broker for RedisBroker {
     }
 
     async fn append(&self, append: Append) -> Result<Appended, BrokerError> {
+        let mut all = self.append_all(std::slice::from_ref(&append)).await;
+        all.pop().unwrap_or(Err(BrokerError::Lost))
+    }
+
+    async fn append_all(&self, batch: &[Append]) -> Vec<Result<Appended, BrokerError>> {
+        let nothing = |error: &BrokerError| vec![Err(error.clone()); batch.len()];
+        let mut connection = match self.state.connection() {
+            Ok(connection) => connection,
+            Err(error) => return nothing(&error),
+        };
+        let channel = |room: &Arc<str>| self.channel(&Subject::Room(room.clone()));
+        let pipeline = match self.log.append_all(batch, channel) {
+            Ok(pipeline) => pipeline,
+            Err(error) => return nothing(&error),
+        };
+        match pipeline.query_async(&mut connection).await {
+            Ok(answers) => RedisLog::appended(batch.len(), answers),
+            Err(error) => nothing(&self.state.told(&error)),
+        }
+    }
+
+    async fn open(&self, read: ReadLog, over: Option<u64>) -> Result<LogPage, BrokerError> {
         let mut connection = self.state.connection()?;
-        let (head, tail) = match append.payload.len() >= Envelope::PLACE.end {
-            true => (&append.payload[..1], &append.payload[Envelope::PLACE.end..]),
-            false => return Err(BrokerError::Refused("it is no envelope".into())),
-        };
-        let [log, place] = self.keys(&append.room);
-        let (key, window) = match &append.key {
-            Some((key, window)) => (format!("{log}:{key}"), window.as_millis().max(1)),
-            None => (log.clone(), 0),
-        };
-        let millis = |time: Duration| time.as_millis().max(1).to_string();
-        let mut script = self.append.key(log);
-        let script = script
-            .key(place)
-            .key(key)
-            .arg([head, &[1]].concat())
-            .arg(tail)
-            .arg(self.channel(&Subject::Room(append.room)))
-            .arg(fastrand::u64(1..1 << 52).to_string())
-            .arg(append.keep.entries_max)
-            .arg(millis(append.keep.ttl))
-            .arg(millis(append.keep.epoch_ttl))
-            .arg(window.to_string());
-        let done = script.invoke_async(&mut connection).await;
-        let (epoch, offset, repeat): (u64, u64, u8) =
-            done.map_err(|error| self.state.told(&error))?;
-        Ok(Appended {
-            epoch,
-            offset,
-            is_duplicate: repeat == 1,
-        })
+        let page = self.log.open(&mut connection, &read, over).await;
+        page.map_err(|error| self.state.told(&error))
     }
 
     async fn read(&self, read: ReadLog) -> Result<LogPage, BrokerError> {
         let mut connection = self.state.connection()?;
-        let [log, place] = self.keys(&read.room);
-        let mut pipeline = redis::pipe();
-        pipeline
-            .atomic()
-            .cmd("HMGET")
-            .arg(place)
-            .arg("epoch")
-            .arg("newest");
-        let from = format!("({}-0", read.after);
-        let range = pipeline.cmd("XRANGE").arg(log).arg(from).arg("+");
-        range.arg("COUNT").arg(read.limit);
-        let done = pipeline.query_async(&mut connection).await;
-        let (known, entries): (Known, Vec<StreamEntry>) =
-            done.map_err(|error| self.state.told(&error))?;
-        let (Some(epoch), Some(newest)) = known else {
-            return Ok(LogPage::default());
-        };
-        let entries = entries
-            .into_iter()
-            .filter_map(|(_, fields)| entry_of(fields));
-        Ok(LogPage {
-            epoch,
-            newest,
-            entries: entries.collect(),
-        })
+        let page = self.log.read(&mut connection, &read).await;
+        page.map_err(|error| self.state.told(&error))
     }
 
     fn payload_bytes_max(&self) -> usize {
@@ -465,19 +397,4 @@ impl Broker for RedisBroker {
     fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
     }
-}
-
-/// A log's epoch and its newest offset.
-type Known = (Option<u64>, Option<u64>);
-/// Id, and names and values of fields in turns.
-type StreamEntry = (String, Vec<Vec<u8>>);
-
-/// The entry in the fields `t`, when it was appended, and `p`.
-fn entry_of(fields: Vec<Vec<u8>>) -> Option<LogEntry> {
-    let payload = fields.into_iter().nth(3)?;
-    let place = Envelope::read(&payload).ok()?.place?;
-    Some(LogEntry {
-        place,
-        payload: payload.into(),
-    })
 }

@@ -9,12 +9,13 @@ use crate::broker::adapter::{Broker, BrokerError, Link};
 use crate::broker::counts::BridgeCount;
 use crate::broker::interest::{Interest, Steps};
 use crate::broker::node::ClusterNode;
+use crate::broker::ordering::news::OrderedNews;
 use crate::broker::subject::Subject;
 use shardcast_engine::Handle as Engine;
 use shardcast_engine::{Answer, Event, EventKind, Events, FoundTopic, Query, TopicName};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// The task.
@@ -28,6 +29,15 @@ pub(crate) struct Subscribing<B> {
     losses: u64,
     /// Events that found no room, as far as it was looked at.
     lost: u64,
+    /// `None`: the broker orders no room.
+    ordering: Option<OrderingEnds>,
+}
+
+/// The ends towards whoever follows ordered rooms.
+pub(crate) struct OrderingEnds {
+    /// Rooms that are to be heard for a moment.
+    pub(crate) wanted: mpsc::Receiver<Arc<str>>,
+    pub(crate) news: mpsc::Sender<OrderedNews>,
 }
 
 /// Subjects that the broker is told of at once.
@@ -47,6 +57,7 @@ impl<B: Broker> Subscribing<B> {
         node: ClusterNode,
         broker: Arc<B>,
         linger: Duration,
+        ordering: Option<OrderingEnds>,
     ) -> Option<Subscribing<B>> {
         let kinds = [EventKind::TopicActive, EventKind::TopicIdle];
         let events = events_of(&node.engine, &kinds).await?;
@@ -65,6 +76,7 @@ impl<B: Broker> Subscribing<B> {
             interest,
             began: Instant::now(),
             lost: 0,
+            ordering,
         })
     }
 
@@ -85,6 +97,10 @@ impl<B: Broker> Subscribing<B> {
                     Ok(()) => self.come_back().await,
                     Err(_) => return,
                 },
+                room = wanted(&mut self.ordering) => {
+                    let now_ms = self.now_ms();
+                    self.interest.visit(Subject::Room(room), now_ms);
+                }
                 event = self.events.recv_async() => match event {
                     Some(event) => self.take(&event),
                     None => return,
@@ -183,7 +199,34 @@ impl<B: Broker> Subscribing<B> {
         if !steps.unsubscribe.is_empty() {
             self.broker.unsubscribe(&steps.unsubscribe).await?;
         }
+        self.tell_who_orders(steps).await;
         Ok(())
+    }
+
+    /// Whoever follows ordered rooms hears which are heard now.
+    async fn tell_who_orders(&self, steps: &Steps) {
+        let Some(OrderingEnds { news, .. }) = &self.ordering else {
+            return;
+        };
+        let ordered = |subjects: &[Subject]| -> Vec<Arc<str>> {
+            let rooms = subjects.iter().filter_map(|subject| match subject {
+                Subject::Room(room) => Some(room),
+                _ => None,
+            });
+            let is_ordered = |room: &&Arc<str>| {
+                let resolved = self.node.shared.resolve(room);
+                resolved.is_ok_and(|room| room.ordered().is_some())
+            };
+            rooms.filter(is_ordered).cloned().collect()
+        };
+        let (heard, unheard) = (ordered(&steps.subscribe), ordered(&steps.unsubscribe));
+        // It is gone with the server.
+        if !unheard.is_empty() {
+            let _gone = news.send(OrderedNews::Unsubscribed(unheard)).await;
+        }
+        if !heard.is_empty() {
+            let _gone = news.send(OrderedNews::Subscribed(heard)).await;
+        }
     }
 
     /// Compares what is wanted with all topics that have members. `None`: the engine has stopped.
@@ -238,6 +281,18 @@ pub(crate) async fn events_of(engine: &Engine, kinds: &[EventKind]) -> Option<Ev
             Err(_) if engine.query(one_topic(None), Box::new(drop)).is_err() => return None,
             Err(_) => engine.ready().await,
         }
+    }
+}
+
+/// The next room that is to be heard for a moment.
+async fn wanted(ordering: &mut Option<OrderingEnds>) -> Arc<str> {
+    let room = match ordering {
+        Some(ordering) => ordering.wanted.recv().await,
+        None => None,
+    };
+    match room {
+        Some(room) => room,
+        None => std::future::pending().await,
     }
 }
 

@@ -19,10 +19,11 @@ use crate::rooms::{history, members, presence};
 use crate::session::call::OwnedCall;
 use crate::session::context::{Context, Continuation};
 use crate::session::pending::{JoinedRoom, Outcome, Requester, Shape};
+use crate::wire::failure::{NO_ORDER, unavailable};
 use crate::wire::filtering::filter_of;
 use crate::wire::position::{epoch_text, since_of};
 use crate::wire::publication::deltas_of;
-use shardcast_engine::{Filter, PresenceQuery, Recovery, Since};
+use shardcast_engine::{Filter, Loss, PresenceQuery, Recovery, Since};
 use shardcast_protocol::dialect::centrifuge::{
     CentrifugeReply, CentrifugeRequest, Deltas, FilterFault, IfLost, Recovering, Refusal,
     Subscribe, Subscribed, Unsubscribed,
@@ -236,6 +237,9 @@ fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Probl
         };
         if is_given_up(cx, &call, serial) {
             return;
+        }
+        if history.loss == Some(Loss::Unavailable) {
+            return cx.answer_to(&call, &Reply::Error(&unavailable(NO_ORDER)));
         }
         let mut bytes_left = cx.shared.page_bytes_max;
         let asked = (mode, since);

@@ -13,7 +13,7 @@ use super::rooms::Rooms;
 use super::settings::Settings;
 use super::value::{show_duration, show_size};
 use crate::namespace::history::MESSAGE_HEADROOM_BYTES;
-use crate::namespace::{History, NameRules, Newcomers, PresenceOf};
+use crate::namespace::{History, NameRules, Newcomers, PresenceOf, RoomOrder};
 use shardcast_engine::{Pinning, ProxyProtocol};
 use std::iter;
 
@@ -231,6 +231,7 @@ impl CrossChecks<'_> {
             engine,
             rooms,
             namespaces,
+            cluster,
             ..
         } = self.settings;
         let (all, share) = (engine.logs_bytes_max, engine.logs_bytes_max / shards);
@@ -265,6 +266,11 @@ impl CrossChecks<'_> {
             {
                 let rule = "must be false unless history says how many publications are kept, slow_reader is disconnect or catch_up, and last none or newest";
                 problems.push(self.option_breaks(name, &room_keys::ACKS, rooms, rule.to_owned()));
+            }
+            if rooms.order == RoomOrder::Broker && (rooms.history.is_none() || !cluster.can_order())
+            {
+                let rule = "must be fast unless history says how many publications are kept, and cluster.broker is redis: only that orders rooms";
+                problems.push(self.option_breaks(name, &room_keys::ORDER, rooms, rule.to_owned()));
             }
             if !rooms.presence_events && rooms.presence_of != PresenceOf::default() {
                 let rule = "must be connections unless presence_events is true".to_owned();

@@ -90,6 +90,11 @@ impl ClusterSettings {
         self.broker.0.is_some()
     }
 
+    /// Whether the broker orders rooms where it is asked to.
+    pub(super) fn can_order(&self) -> bool {
+        self.broker.0.is_some_and(BrokerKind::can_order)
+    }
+
     /// Values that do not fit each other: the key, and what it must be.
     pub(super) fn problems(&self) -> Vec<(&'static str, &'static str)> {
         let mut problems = Vec::new();

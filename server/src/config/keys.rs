@@ -247,6 +247,7 @@ pub(super) static KEYS: &[Key] = &[
     room_keys::IDEMPOTENCY,
     room_keys::EPOCH_TTL,
     room_keys::SLOW_READER,
+    room_keys::ORDER,
     room_keys::ACKS,
     room_keys::ACK_TIMEOUT,
     room_keys::ACK_ATTEMPTS,

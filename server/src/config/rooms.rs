@@ -4,7 +4,7 @@
 use super::value::{ConfigValue, OwnSize};
 use crate::namespace::{
     AckOptions, Characters, ControlPolicy, History, NameRules, Namespace, Newcomers, Owners,
-    PresenceOf, PresenceOptions, Roles, SlowReader, Who,
+    PresenceOf, PresenceOptions, Roles, RoomOrder, SlowReader, Who,
 };
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub(super) struct Rooms {
     pub(super) idempotency: Option<Duration>,
     pub(super) epoch_ttl: Duration,
     pub(super) slow_reader: SlowReader,
+    pub(super) order: RoomOrder,
     /// Whether members acknowledge; if not, the following two say nothing.
     pub(super) acks: bool,
     pub(super) ack_timeout: Duration,
@@ -84,6 +85,7 @@ impl Default for Rooms {
             idempotency: history.idempotency,
             epoch_ttl: history.epoch_ttl,
             slow_reader,
+            order: history.order,
             acks: history.acks.is_some(),
             ack_timeout: AckOptions::default().timeout,
             ack_attempts: AckOptions::default().attempts_max as usize,
@@ -146,6 +148,7 @@ impl Rooms {
                 timeout: self.ack_timeout,
                 attempts_max: u32::try_from(self.ack_attempts).unwrap_or(u32::MAX),
             }),
+            order: self.order,
         }
     }
 }
@@ -281,6 +284,24 @@ impl ConfigValue for SlowReader {
             SlowReader::DropNewest => "drop_newest".to_owned(),
             SlowReader::Conflate => "conflate".to_owned(),
             SlowReader::CatchUp => "catch_up".to_owned(),
+        }
+    }
+}
+
+impl ConfigValue for RoomOrder {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "fast" => RoomOrder::Fast,
+            "broker" => RoomOrder::Broker,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            RoomOrder::Fast => "fast".to_owned(),
+            RoomOrder::Broker => "broker".to_owned(),
         }
     }
 }

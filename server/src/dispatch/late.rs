@@ -11,8 +11,9 @@ use crate::session::context::Context;
 use crate::session::pending::{
     Awaited, AwaitedPlaces, JoinedRoom, Joining, Outcome, Publishing, Shape,
 };
+use crate::wire::failure::{NO_ORDER, unavailable};
 use crate::wire::position::{EpochText, epoch_text, loss_reason, recovery_of, repeat_of};
-use shardcast_engine::{History, Position, Repeat};
+use shardcast_engine::{History, Loss, Position, Repeat};
 use shardcast_protocol::dialect::{Counts, HistoryPage, Joined, Place, Places, Reply, RoomPlace};
 
 /// Answers a client whose request has waited for other shards.
@@ -38,6 +39,9 @@ pub(crate) fn answer(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outcome) {
         Outcome::Resumed(resuming) => resuming::answer(cx, call, &resuming),
         Outcome::Read { room, history } => {
             let history = history.expect("no answer is missing");
+            if history.loss == Some(Loss::Unavailable) {
+                return cx.answer_to(call, &Reply::Error(&unavailable(NO_ORDER)));
+            }
             answer_history(cx, call, &room, &history);
         }
     }
@@ -79,6 +83,9 @@ fn answer_join(cx: &mut Context<'_>, call: &OwnedCall, joining: Joining) {
 
 fn answer_publish(cx: &mut Context<'_>, call: &OwnedCall, publishing: &Publishing) {
     let sum = &publishing.sum;
+    if sum.repeat == Repeat::Unavailable {
+        return cx.answer_to(call, &Reply::Error(&unavailable(NO_ORDER)));
+    }
     let counts = match publishing.awaited {
         Awaited::Place => None,
         Awaited::Counts | Awaited::Acks => Some(Counts {

@@ -5,7 +5,7 @@
 //! different ones. Built with the table of namespaces; named by joins, publishes and queries.
 
 use shardcast_engine::{
-    AckOptions, Durability, KeptFor, LogClass, LogOptions, Newcomers, SlowReader,
+    AckOptions, Durability, KeptFor, LogClass, LogOptions, LogOrder, Newcomers, SlowReader,
 };
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -33,6 +33,20 @@ pub struct History {
     /// nothing is left out for who reads slowly ([`SlowReader::Disconnect`],
     /// [`SlowReader::CatchUp`]) or joins ([`Newcomers::Nothing`], [`Newcomers::Newest`]).
     pub acks: Option<AckOptions>,
+    /// Who orders what is published, where there are several nodes.
+    pub order: RoomOrder,
+}
+
+/// Who orders what is published to a room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoomOrder {
+    /// Each node for itself: it is delivered there at once, and told to the others.
+    #[default]
+    Fast,
+    /// The broker of the cluster, for all nodes: it is delivered once the broker has it, at every
+    /// node in the same order and with the same offsets, and who comes back to another node goes on
+    /// there. Takes a cluster ([`crate::App::cluster`]) over Redis. See `docs/scale-out.md`.
+    Broker,
 }
 
 impl Default for History {
@@ -45,6 +59,7 @@ impl Default for History {
             idempotency: Some(Duration::from_secs(5 * 60)),
             last: Newcomers::Nothing,
             acks: None,
+            order: RoomOrder::Fast,
         }
     }
 }
@@ -147,9 +162,14 @@ impl Log {
             slow_reader,
             kept_for: KeptFor::Readers,
             acks: history.acks,
-            durability: match reader {
-                LogReader::Clients => Durability::Stored,
-                LogReader::SlowReaders => Durability::Memory,
+            durability: match (reader, history.order) {
+                (LogReader::Clients, RoomOrder::Fast) => Durability::Stored,
+                // The broker keeps what it has ordered.
+                (LogReader::SlowReaders, _) | (_, RoomOrder::Broker) => Durability::Memory,
+            },
+            order: match history.order {
+                RoomOrder::Fast => LogOrder::Home,
+                RoomOrder::Broker => LogOrder::Sequencer,
             },
         };
         Some(Log { options, reader })
@@ -190,6 +210,7 @@ const FOR_SLOW_READERS: History = History {
     idempotency: None,
     last: Newcomers::Nothing,
     acks: None,
+    order: RoomOrder::Fast,
 };
 
 /// What a kept message takes beside what its publisher was allowed: header, offset, and what the

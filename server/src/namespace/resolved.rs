@@ -5,7 +5,7 @@
 
 use crate::namespace::denied::Denied;
 use crate::namespace::names::Characters;
-use crate::namespace::{Class, History, Namespace, Namespaces};
+use crate::namespace::{Class, History, Namespace, Namespaces, RoomOrder};
 use crate::wire::publication::Added;
 use shardcast_engine::{LogClass, PresenceClass};
 
@@ -63,6 +63,12 @@ impl<'r> ResolvedRoom<'r> {
     /// The log that the room keeps, for clients or for its slow readers.
     pub(crate) fn log(&self) -> Option<LogClass> {
         self.class.log
+    }
+
+    /// What the room keeps, where the broker orders it.
+    pub(crate) fn ordered(&self) -> Option<&'r History> {
+        self.history()
+            .filter(|history| history.order == RoomOrder::Broker)
     }
 
     /// What clients may read of it, those who may.

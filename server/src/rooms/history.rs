@@ -9,7 +9,7 @@ use crate::session::handle::Handle;
 use crate::session::pending::{Outcome, Pending, Requester};
 use crate::session::retry::{Queue, place_in};
 use crate::wire::connection_id::ConnectionId;
-use crate::wire::failure::{Failure, problem_of_publish, unavailable};
+use crate::wire::failure::{Failure, NO_ORDER, problem_of_publish, unavailable};
 use crate::wire::from_data::Data;
 use crate::wire::publication::value_of;
 use shardcast_engine::{
@@ -140,6 +140,9 @@ impl Handle {
             let asked = self.shared.engine();
             match asked.and_then(|engine| engine.history(topic, log, query, reply)) {
                 Ok(()) => match answer.await {
+                    Ok(Answer::History(found)) if found.loss == Some(Loss::Unavailable) => {
+                        return Err(unavailable(NO_ORDER).into());
+                    }
                     Ok(Answer::History(found)) => {
                         let room = room.into();
                         return Ok(RoomHistory { room, found });

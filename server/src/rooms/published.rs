@@ -7,7 +7,7 @@ use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
 use crate::session::pending::{Awaited, AwaitedPlaces, Outcome, Pending, Requester};
 use crate::session::retry::{Queue, place_in};
-use crate::wire::failure::{Failure, too_many_waiting, unavailable};
+use crate::wire::failure::{Failure, NO_ORDER, too_many_waiting, unavailable};
 use serde::Serialize;
 use shardcast_engine::{Answer, Position, Publish, Refused, Repeat, Report, Tag, Target};
 use std::time::Instant;
@@ -113,7 +113,10 @@ impl Handle {
                 let publish = (*target, publish);
                 let report = self.hand_over_reported(publish, Awaited::Place).await?;
                 let report = report.await.map_err(|_| unavailable(NOT_KNOWN))?;
-                Ok(Published::of(report))
+                match report.repeat {
+                    Repeat::Unavailable => Err(unavailable(NO_ORDER).into()),
+                    Repeat::First | Repeat::Duplicate => Ok(Published::of(report)),
+                }
             }
             Outgoing::Message(to, _) => {
                 while let Err(refused) = self.hand_over(&outgoing) {

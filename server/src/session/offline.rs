@@ -1,6 +1,6 @@
 //! What waits for users who have no connection, and how much of it.
 
-use shardcast_engine::{Config, Durability, KeptFor, LogOptions, Newcomers, SlowReader};
+use shardcast_engine::{Config, Durability, KeptFor, LogOptions, LogOrder, Newcomers, SlowReader};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -67,6 +67,7 @@ impl OfflineOptions {
             kept_for: KeptFor::Absent,
             acks: None,
             durability: Durability::Stored,
+            order: LogOrder::Home,
         }
     }
 }

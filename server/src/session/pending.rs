@@ -134,7 +134,11 @@ impl Publishing {
         ] {
             *sum = sum.saturating_add(count);
         }
-        (sum.position, sum.repeat) = (report.position, report.repeat);
+        // Of several rooms one that could not be published to is told.
+        sum.position = report.position;
+        if sum.repeat != Repeat::Unavailable {
+            sum.repeat = report.repeat;
+        }
         if let AwaitedPlaces::Rooms(rooms) = places
             && let Some(room) = rooms.get_mut(place)
         {

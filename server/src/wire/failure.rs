@@ -99,6 +99,7 @@ pub(crate) fn problem_of_room(error: RoomError) -> Problem {
             Code::RoomFull,
             "the room has as many members as it may have",
         ),
+        RoomError::Unavailable => unavailable(NO_ORDER),
         RoomError::DataTooLong => Problem::new(Code::BadRequest, SHOWN_TOO_LONG),
     }
 }
@@ -117,6 +118,9 @@ pub(crate) fn problem_of_publish(error: PublishError) -> Problem {
     }
 }
 
+/// Where the broker orders a room, and cannot be reached.
+pub(crate) const NO_ORDER: &str =
+    "the broker that orders this room cannot be reached; try again later";
 /// What presence shows of a member.
 pub(crate) const SHOWN_TOO_LONG: &str = "what presence shows of a member has at most 1 KiB";
 const _: () = assert!(shardcast_engine::OwnedData::BYTES_MAX == 1 << 10);

@@ -85,7 +85,8 @@ pub(crate) fn loss_reason(loss: Loss) -> LossReason {
         Loss::EpochChanged => LossReason::EpochChanged,
         Loss::TrimmedBySize => LossReason::TrimmedBySize,
         Loss::TrimmedByAge => LossReason::TrimmedByAge,
-        Loss::Limit => LossReason::Limit,
+        // Whoever asks is told that it is unavailable, and no reason.
+        Loss::Limit | Loss::Unavailable => LossReason::Limit,
     }
 }
 
@@ -111,7 +112,7 @@ pub(crate) fn recovery_of(recovery: Recovery) -> dialect::Recovery {
 /// Whether a publish was one.
 pub(crate) fn repeat_of(repeat: Repeat) -> dialect::Repeat {
     match repeat {
-        Repeat::First => dialect::Repeat::First,
+        Repeat::First | Repeat::Unavailable => dialect::Repeat::First,
         Repeat::Duplicate => dialect::Repeat::Duplicate,
     }
 }

@@ -46,6 +46,12 @@ pub(crate) fn connect(url: &str) -> Client {
     Client::connect(url, quick()).expect("good options")
 }
 
+/// A client of the first of these that is there, whichever was tried before.
+#[track_caller]
+pub(crate) fn connect_any(urls: &[String]) -> Client {
+    Client::connect_any(urls, quick()).expect("good options")
+}
+
 /// What a listener has heard.
 #[derive(Debug, Default)]
 struct Heard {

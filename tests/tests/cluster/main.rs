@@ -12,6 +12,7 @@ mod crowd;
 mod fast;
 mod link;
 mod node;
+mod ordered;
 mod people;
 mod place;
 mod scene;

@@ -11,6 +11,7 @@ use crate::rooms::keys::Keys;
 use crate::session::handle::Handle;
 use crate::session::pending::Awaited;
 use crate::wire::connection_id::ConnectionId;
+use crate::wire::failure::{NO_ORDER, unavailable};
 use crate::wire::position::epoch_text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -209,6 +210,9 @@ impl PublishUnderWay {
 
 async fn known(report: ReportUnderWay) -> Result<Delivered, AdminProblem> {
     let report = report.await.map_err(|_| AdminProblem::stopping())?;
+    if report.repeat == Repeat::Unavailable {
+        return Err(unavailable(NO_ORDER).into());
+    }
     Ok(Delivered {
         epoch: report
             .position

@@ -2,7 +2,7 @@
 
 use super::App;
 use crate::api::server::{OwnRuntime, Server};
-use crate::broker::bridge::PreparedBridge;
+use crate::broker::bridge::{OrdersRooms, PreparedBridge};
 use shardcast_engine::{Config, StartError};
 
 impl App {
@@ -39,6 +39,10 @@ impl App {
     ) -> Result<Server, StartError> {
         let (persistence, stored) = (self.persistence.clone(), self.stored.clone());
         let cluster = self.cluster.clone().zip(self.view.clone());
+        let orders = match self.namespaces.takes_a_broker() {
+            true => OrdersRooms::Yes,
+            false => OrdersRooms::No,
+        };
         let shards = self.shards(&mut config, runtime);
         let store = match persistence {
             Some(persistence) => Some(shards.store(&persistence, stored, &mut config)?),
@@ -46,12 +50,12 @@ impl App {
         };
         let bridge = match cluster {
             Some((cluster, view)) => {
-                let prepared = PreparedBridge::new(cluster);
-                let (prepared, relay) = prepared.map_err(|error| StartError::Io {
+                let prepared = PreparedBridge::new(cluster, orders);
+                let (prepared, ways) = prepared.map_err(|error| StartError::Io {
                     what: "joining the cluster".into(),
                     source: std::io::Error::other(error),
                 })?;
-                config.relay = Some(relay);
+                (config.relay, config.sequencer) = (Some(ways.relay), ways.sequencer);
                 Some((prepared, view))
             }
             None => None,

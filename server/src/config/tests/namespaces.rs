@@ -3,7 +3,7 @@
 use super::*;
 use crate::namespace::{
     AckOptions, Characters, ControlPolicy, History, Namespace, Newcomers, Owners, PresenceOf,
-    PresenceOptions, Roles, SlowReader, Who,
+    PresenceOptions, Roles, RoomOrder, SlowReader, Who,
 };
 
 /// The default namespace and the others.
@@ -59,6 +59,7 @@ fn documented() -> (Namespace, [(&'static str, Namespace); 2]) {
                 timeout: Duration::from_secs(30),
                 attempts_max: 3,
             }),
+            order: RoomOrder::Fast,
         }),
         slow_reader: SlowReader::CatchUp,
         presence_events: Some(PresenceOptions {
@@ -477,6 +478,35 @@ fn what_is_kept_must_fit() {
     );
 }
 
+/// Only a broker that orders rooms is asked to.
+#[test]
+fn rooms_are_ordered_by_a_broker_that_can() {
+    const RULE: &str = "must be fast unless history says how many publications are kept, and cluster.broker is redis: only that orders rooms";
+    let cluster =
+        |broker: &str| format!("[cluster]\nbroker = '{broker}'\nurl = '{broker}://127.0.0.1:1'\n");
+    let ordered = "[namespaces.chat]\nhistory = 5\norder = 'broker'";
+    for (file, line) in [
+        (ordered.to_owned(), 3),
+        (cluster("nats") + ordered, 6),
+        (cluster("redis") + "[namespaces.chat]\norder = 'broker'", 5),
+    ] {
+        let problem =
+            format!("namespaces.chat.order = \"broker\" (from s.toml, line {line}) {RULE}");
+        check_namespaces(&file, Err(&[&problem]));
+    }
+    let history = Some(History {
+        publications_max: 5,
+        order: RoomOrder::Broker,
+        ..History::default()
+    });
+    let chat = Namespace {
+        history,
+        ..Namespace::default()
+    };
+    let read = Ok((Namespace::default(), &[("chat", chat)][..]));
+    check_namespaces(&(cluster("redis") + ordered), read);
+}
+
 /// The engine is told what rooms keep, once for all that keep the same.
 #[test]
 fn what_is_kept_is_what_the_engine_takes() {
@@ -662,6 +692,7 @@ last = \"newest\" # from s.toml, line 20
 idempotency = \"10m\" # from s.toml, line 21
 epoch_ttl = \"7d\" # from s.toml, line 22
 slow_reader = \"catch_up\" # from s.toml, line 23
+order = \"fast\" # from s.toml, line 33
 acks = true # from s.toml, line 24
 ack_timeout = \"30s\" # from s.toml, line 25
 ack_attempts = 3 # from s.toml, line 26
@@ -673,16 +704,16 @@ deltas = false # from s.toml, line 31
 tag_filters = false # from s.toml, line 32
 
 [namespaces.incident-room]
-join = [\"staff\"] # from s.toml, line 36
-publish = [\"staff\"] # from s.toml, line 37
-presence = [\"staff\"] # from s.toml, line 38
+join = [\"staff\"] # from s.toml, line 37
+publish = [\"staff\"] # from s.toml, line 38
+presence = [\"staff\"] # from s.toml, line 39
 owned_by = \"nobody\"
 echo = true
 max_members = 1000000
 max_name_bytes = \"same\"
 name_characters = \"any\"
 control_characters = \"allow\"
-secret = true # from s.toml, line 39
+secret = true # from s.toml, line 40
 history = \"none\"
 history_bytes = \"1MiB\"
 history_ttl = \"5m\"
@@ -691,6 +722,7 @@ last = \"none\"
 idempotency = \"5m\"
 epoch_ttl = \"30d\"
 slow_reader = \"disconnect\"
+order = \"fast\"
 acks = false
 ack_timeout = \"10s\"
 ack_attempts = 5

@@ -1,0 +1,440 @@
+//! Ordered rooms: one order at all nodes, nothing that was acknowledged is lost, repeated or comes
+//! in another order, whatever becomes of nodes, links and the broker. Over Redis.
+
+use crate::broker::Kind;
+use crate::cluster::{Cluster, Fault, NODES};
+use crate::crowd::{connect, connect_any};
+use crate::scene::{run, until};
+use shardcast::broker::{
+    Append, Body, Broker as Adapter, BrokerKind, Cluster as Options, Envelope, Inbox, KeptInLog,
+    MessageId, Recipient, RedisBroker,
+};
+use shardcast_client::{Client, Item, SubscribeOptions};
+use shardcast_engine::{Data, DataEncoding};
+use shardcast_patience::PATIENCE;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+const NAMESPACE: &str = "[namespaces.ordered]\nhistory = 20000\nhistory_bytes = \"8MiB\"\n\
+                         order = \"broker\"\n";
+const ROOM: &str = "ordered:room";
+
+/// What a publisher said: who, and its count.
+type Said = (usize, u64);
+
+/// Starts a cluster in which [`ROOM`] is ordered. `None`: this machine has no Redis.
+fn start(nodes: usize) -> Option<Cluster> {
+    Kind::Redis
+        .is_here()
+        .then(|| Cluster::start_with(Kind::Redis, nodes, NAMESPACE))
+}
+
+/// Hears the room, through whatever becomes of its node.
+struct Reader {
+    heard: Arc<Mutex<Heard>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Heard {
+    /// With their offsets.
+    messages: Vec<(u64, Said)>,
+    /// How often it was told that something is lost.
+    lost: usize,
+    recovered: usize,
+}
+
+impl Reader {
+    async fn join(client: Client) -> Reader {
+        let subscription = client.subscribe(ROOM, SubscribeOptions::default());
+        let mut subscription = subscription.expect("the client is open");
+        let joined = tokio::time::timeout(PATIENCE, subscription.joined()).await;
+        joined.expect("it joins in time").expect("it joins");
+        let heard = Arc::new(Mutex::<Heard>::default());
+        let writes = heard.clone();
+        let task = tokio::spawn(async move {
+            let _client = client;
+            while let Some(item) = subscription.next().await {
+                let mut heard = writes.lock().expect("nobody panics");
+                match item.expect("it goes on") {
+                    Item::Message(message) => {
+                        let offset = message.offset().expect("it has a place");
+                        heard.messages.push((offset, message.read().expect("ours")));
+                    }
+                    Item::Lost(_) | Item::Missed(_) => heard.lost += 1,
+                    Item::Recovered(_) => heard.recovered += 1,
+                    _ => {}
+                }
+            }
+        });
+        Reader { heard, task }
+    }
+
+    fn messages(&self) -> Vec<(u64, Said)> {
+        self.heard.lock().expect("nobody panics").messages.clone()
+    }
+
+    /// Waits until it has heard so many, and returns all.
+    async fn heard(&self, count: usize) -> Vec<(u64, Said)> {
+        until("everything is heard", || self.messages().len() >= count).await;
+        self.messages()
+    }
+
+    fn lost(&self) -> usize {
+        self.heard.lock().expect("nobody panics").lost
+    }
+
+    fn recovered(&self) -> usize {
+        self.heard.lock().expect("nobody panics").recovered
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Says so many messages at one node and returns what was acknowledged, with the offsets, and how
+/// many were refused. One that is refused is not said again: then it has another number.
+async fn say(
+    client: &Client,
+    who: usize,
+    numbers: std::ops::Range<u64>,
+) -> (BTreeMap<u64, Said>, usize) {
+    let (mut placed, mut refused) = (BTreeMap::new(), 0);
+    for number in numbers {
+        let said: Said = (who, number);
+        let publish = client.publish(ROOM, &said).without_key();
+        match publish.timeout(Duration::from_secs(5)).send().await {
+            Ok(receipt) => {
+                let offset = receipt.offset.expect("it has a place");
+                assert_eq!(placed.insert(offset, said), None, "two have one place");
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    (placed, refused)
+}
+
+/// All have heard the same in the same order, without a gap, and all that was acknowledged is there
+/// at its place.
+fn assert_one_order(heard: &[Vec<(u64, Said)>], placed: &BTreeMap<u64, Said>) {
+    let longest = heard.iter().max_by_key(|heard| heard.len()).expect("one");
+    for heard in heard {
+        assert_eq!(heard, longest);
+    }
+    let offsets: Vec<u64> = longest.iter().map(|(offset, _)| *offset).collect();
+    let first = offsets.first().copied().unwrap_or(1);
+    let expected: Vec<u64> = (first..first + offsets.len() as u64).collect();
+    assert_eq!(offsets, expected, "no gap, no repeat");
+    let by_offset: BTreeMap<u64, Said> = longest.iter().copied().collect();
+    for (offset, said) in placed {
+        assert_eq!(by_offset.get(offset), Some(said), "it was acknowledged");
+    }
+}
+
+#[test]
+fn publishes_from_all_nodes_have_one_order() {
+    const EACH: u64 = 150;
+    let Some(cluster) = start(NODES) else { return };
+    run(async {
+        let mut readers = Vec::new();
+        for url in cluster.urls() {
+            readers.push(Reader::join(connect(&url)).await);
+        }
+        let saying = cluster.urls().into_iter().enumerate().map(|(who, url)| {
+            let said = async move { say(&connect(&url), who, 0..EACH).await };
+            tokio::spawn(said)
+        });
+        let mut placed = BTreeMap::new();
+        for saying in saying.collect::<Vec<_>>() {
+            let (more, refused) = saying.await.expect("no panic");
+            assert_eq!(refused, 0);
+            placed.extend(more);
+        }
+        assert_eq!(
+            placed.len(),
+            NODES * EACH as usize,
+            "each has its own place"
+        );
+        let mut heard = Vec::new();
+        for reader in &readers {
+            heard.push(reader.heard(placed.len()).await);
+        }
+        assert_one_order(&heard, &placed);
+        for node in &cluster.nodes {
+            assert_eq!(node.metric("cluster_ordered_restarts_total"), 0);
+            assert_eq!(node.metric("cluster_ordered_placed_total"), EACH);
+        }
+        // A node that nobody was at has the same history, read once however many ask.
+        let late = connect(&cluster.urls()[0]);
+        let page = late.history::<Said>(ROOM).send().await.expect("it is kept");
+        assert_eq!(page.offset, placed.len() as u64);
+    });
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_behind_any_fault() {
+    let Some(mut cluster) = start(NODES) else {
+        return;
+    };
+    run(async {
+        let mut readers = Vec::new();
+        for url in cluster.urls() {
+            readers.push(Reader::join(connect(&url)).await);
+        }
+        let span = Duration::from_millis(200);
+        let mut placed = BTreeMap::new();
+        let mut number = 0;
+        for fault in [
+            Fault::Cut(0, span),
+            Fault::Silence(1, span),
+            Fault::Flap(2, 3),
+            Fault::Slow(1, Duration::from_millis(40), span),
+            Fault::KillBroker(span),
+            Fault::FreezeBroker(span),
+            Fault::FreezeNode(0, span),
+        ] {
+            let saying = cluster.urls().into_iter().enumerate().map(|(who, url)| {
+                let numbers = number..number + 60;
+                tokio::spawn(async move { say(&connect(&url), who, numbers).await })
+            });
+            let saying: Vec<_> = saying.collect();
+            number += 60;
+            cluster.suffer(fault).await;
+            for saying in saying {
+                placed.extend(saying.await.expect("no panic").0);
+            }
+        }
+        for node in &cluster.nodes {
+            until("it is connected again", || node.is_connected()).await;
+        }
+        // The last word is heard by all, and what was before it.
+        let last = connect(&cluster.urls()[2]);
+        let mut end = BTreeMap::new();
+        while end.is_empty() {
+            number += 1;
+            end = say(&last, 2, number..number + 1).await.0;
+        }
+        placed.extend(end);
+        let newest = *placed.keys().last().expect("some were acknowledged");
+        let mut heard = Vec::new();
+        for reader in &readers {
+            heard.push(reader.heard(newest as usize).await);
+            assert_eq!(reader.lost(), 0);
+        }
+        assert_one_order(&heard, &placed);
+    });
+}
+
+#[test]
+fn without_a_broker_publishes_are_refused_and_with_it_all_goes_on() {
+    let Some(mut cluster) = start(2) else { return };
+    run(async {
+        let urls = cluster.urls();
+        let reader = Reader::join(connect(&urls[1])).await;
+        let client = connect(&urls[0]);
+        let (before, refused) = say(&client, 0, 0..10).await;
+        assert_eq!((before.len(), refused), (10, 0));
+        cluster.broker.kill();
+        until("all nodes have noticed", || {
+            cluster.nodes.iter().all(|node| !node.is_connected())
+        })
+        .await;
+        let error = client.publish(ROOM, &(0, 10)).without_key().send().await;
+        let error = error.expect_err("nobody orders it");
+        assert_eq!(error.code(), "unavailable");
+        // A fast room goes on, and who is in the room stays there.
+        let fast = client.publish("fast", &(0, 0)).without_key().send().await;
+        fast.expect("fast rooms go on");
+        cluster.broker.restart();
+        for node in &cluster.nodes {
+            until("it is connected again", || node.is_connected()).await;
+        }
+        let mut after = BTreeMap::new();
+        while after.is_empty() {
+            after = say(&client, 0, 11..12).await.0;
+        }
+        let mut placed = before;
+        placed.extend(after);
+        let heard = reader.heard(placed.len()).await;
+        assert_one_order(&[heard], &placed);
+        assert_eq!(reader.lost(), 0);
+    });
+}
+
+/// A connection of its own to the broker.
+fn redis(cluster: &Cluster, command: &[&str]) -> String {
+    let mut socket = TcpStream::connect(cluster.broker.address()).expect("it listens");
+    let mut asked = format!("*{}\r\n", command.len());
+    for word in command {
+        asked += &format!("${}\r\n{word}\r\n", word.len());
+    }
+    socket.write_all(asked.as_bytes()).expect("it takes it");
+    let mut answer = String::new();
+    let mut reader = BufReader::new(socket);
+    reader.read_line(&mut answer).expect("it answers");
+    answer
+}
+
+#[test]
+fn what_the_broker_published_to_nobody_is_found_and_delivered() {
+    let Some(cluster) = start(2) else { return };
+    run(async {
+        let urls = cluster.urls();
+        let readers = [
+            Reader::join(connect(&urls[0])).await,
+            Reader::join(connect(&urls[1])).await,
+        ];
+        let client = connect(&urls[0]);
+        let (mut placed, _) = say(&client, 0, 0..5).await;
+        for reader in &readers {
+            reader.heard(5).await;
+        }
+        // One more in the log, published where nobody hears it: under another prefix, and moved.
+        let copy = |from: &str, to: &str| {
+            for what in ["log", "place"] {
+                let from = format!("{from}:{what}:{ROOM}");
+                let to = format!("{to}:{what}:{ROOM}");
+                let answer = redis(&cluster, &["COPY", &from, &to, "REPLACE"]);
+                assert_eq!(answer, ":1\r\n");
+            }
+        };
+        copy("test", "elsewhere");
+        append_elsewhere(&cluster, (7, 7)).await;
+        copy("elsewhere", "test");
+        placed.insert(6, (7, 7));
+        // Nothing follows it: the look at the log finds it.
+        for reader in &readers {
+            reader.heard(6).await;
+        }
+        // And with the next message behind one, at once.
+        copy("test", "elsewhere");
+        append_elsewhere(&cluster, (7, 8)).await;
+        copy("elsewhere", "test");
+        placed.insert(7, (7, 8));
+        placed.extend(say(&client, 0, 5..6).await.0);
+        let mut heard = Vec::new();
+        for reader in &readers {
+            heard.push(reader.heard(8).await);
+            assert_eq!(reader.lost(), 0);
+        }
+        assert_one_order(&heard, &placed);
+        for node in &cluster.nodes {
+            assert!(node.metric("cluster_ordered_repaired_total") >= 2);
+            assert_eq!(node.metric("cluster_ordered_restarts_total"), 0);
+        }
+    });
+}
+
+async fn append_elsewhere(cluster: &Cluster, said: Said) {
+    let url = format!("redis://{}", cluster.broker.address());
+    let mut options = Options::new(BrokerKind::Redis, url, "elsewhere");
+    options.prefix = "elsewhere".to_owned();
+    let (sender, _inbox) = Inbox::new(64, 1 << 20);
+    let adapter = RedisBroker::start(&options, sender).expect("good options");
+    until("it is connected", || adapter.link().borrow().connected).await;
+    let data = format!("[{},{}]", said.0, said.1);
+    let envelope = Envelope {
+        place: None,
+        id: MessageId {
+            run: 99,
+            number: said.1,
+        },
+        recipient: Recipient::Room(ROOM),
+        body: Body::Message { from: "0-1-1@gone" },
+        key: "",
+        conflate: "",
+        data: Data::Text(&data),
+        encoding: DataEncoding::default(),
+    };
+    let append = Append {
+        room: ROOM.into(),
+        payload: envelope.write().expect("it is short").into(),
+        key: None,
+        keep: KeptInLog {
+            entries_max: 20_000,
+            ttl: Duration::from_secs(300),
+            epoch_ttl: Duration::from_secs(3_600),
+        },
+    };
+    let appended = adapter.append(append).await;
+    appended.expect("it is connected");
+}
+
+#[test]
+fn a_client_goes_on_at_another_node_when_its_own_dies() {
+    let Some(mut cluster) = start(NODES) else {
+        return;
+    };
+    run(async {
+        let urls = cluster.urls();
+        // They are at the first node, and have another one to go to; nobody is at that.
+        let mut readers = Vec::new();
+        for _ in 0..5 {
+            readers.push(Reader::join(connect_any(&urls[..2])).await);
+        }
+        let client = connect(&urls[2]);
+        let (mut placed, _) = say(&client, 2, 0..50).await;
+        for reader in &readers {
+            reader.heard(50).await;
+        }
+        let reads = cluster.nodes[1].metric("cluster_ordered_reads_total");
+        assert_eq!(reads, 0);
+        cluster.nodes[0].kill();
+        placed.extend(say(&client, 2, 50..100).await.0);
+        let mut heard = Vec::new();
+        for reader in &readers {
+            heard.push(reader.heard(100).await);
+            assert_eq!((reader.lost(), reader.recovered()), (0, 1));
+        }
+        assert_one_order(&heard, &placed);
+        // All five together: once to load the log, and as often as it is looked at since.
+        let reads = cluster.nodes[1].metric("cluster_ordered_reads_total");
+        assert!(reads <= 4, "{reads} reads for five clients");
+    });
+}
+
+#[test]
+fn members_of_a_room_whose_log_the_broker_has_lost_are_told_so() {
+    let Some(cluster) = start(2) else { return };
+    run(async {
+        let urls = cluster.urls();
+        let reader = Reader::join(connect(&urls[1])).await;
+        let client = connect(&urls[0]);
+        say(&client, 0, 0..20).await;
+        reader.heard(20).await;
+        assert_eq!(redis(&cluster, &["FLUSHALL"]), "+OK\r\n");
+        let (after, refused) = say(&client, 0, 20..21).await;
+        assert_eq!((after.len(), refused), (1, 0));
+        until("it is told", || reader.lost() == 1).await;
+        until("the new log is followed", || {
+            cluster.nodes[1].metric("cluster_ordered_restarts_total") == 1
+        })
+        .await;
+        let mut number = 21;
+        until_heard(&reader, &client, &mut number).await;
+    });
+}
+
+/// Says something until it is heard.
+async fn until_heard(reader: &Reader, client: &Client, number: &mut u64) {
+    let has = |said: Said| reader.messages().iter().any(|(_, heard)| *heard == said);
+    let heard = async {
+        loop {
+            *number += 1;
+            say(client, 0, *number..*number + 1).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if has((0, *number)) {
+                return;
+            }
+        }
+    };
+    let heard = tokio::time::timeout(PATIENCE, heard).await;
+    heard.expect("it hears again");
+}

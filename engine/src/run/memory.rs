@@ -260,9 +260,9 @@ mod tests {
         assert_eq!(memory.partials_worst_bytes, 256 << 20);
         assert_eq!(
             memory.idle_bytes(),
-            memory.rings_bytes + 94_000 + 657_760 + commands
+            memory.rings_bytes + 94_000 + 659_040 + commands
         );
-        let parts = 2 * 2 * 1024 * 16;
+        let parts = 2 * 2 * 1024 * 24;
         let leaves = 1000 * (80 + 8);
         assert_eq!(
             memory.requests_worst_bytes,

@@ -4,7 +4,7 @@
 //! A shard never waits for a subscriber. An event that finds the channel full is dropped, and
 //! counted in the subscription ([`Events::lost`]); those that are taken keep their order. A
 //! subscription whose channel was dropped is forgotten with the next event. Without subscribers an
-//! event costs the look at one byte. Sent by all parts of a shard; subscribed to through
+//! event costs the look at two bytes. Sent by all parts of a shard; subscribed to through
 //! [`crate::Handle`].
 
 use crate::connection::peer::Peer;
@@ -12,6 +12,7 @@ use crate::topic::key::{TopicKey, TopicName};
 use crate::topic::publication::{Content, Position};
 use crate::topic::relay::Relay;
 use crate::types::close_reason::CloseReason;
+use crate::types::presence::{PresenceKey, PresentThere};
 use crate::types::ticket::Address;
 use flume::{Receiver, Sender, TrySendError};
 use std::sync::Arc;
@@ -61,6 +62,18 @@ pub enum Event {
         /// The place, where the topic keeps history.
         position: Option<Position>,
     },
+    /// A member of a room that keeps presence is something else here. From processes with a way out
+    /// ([`crate::Config::relay`]) alone: the others need to know.
+    Presence {
+        /// Of which room.
+        room: Arc<str>,
+        /// Who.
+        key: PresenceKey,
+        /// `None`: it is no member here any more.
+        shown: Option<PresentThere>,
+        /// The connection that it had before, and has no more.
+        was: Option<Address>,
+    },
     /// A connection was let in: a WebSocket or an event stream.
     Opened {
         /// Which.
@@ -84,7 +97,7 @@ pub enum Event {
 
 /// The kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u16)]
 pub enum EventKind {
     /// [`Event::TopicActive`].
     TopicActive = 1,
@@ -102,11 +115,13 @@ pub enum EventKind {
     Drained = 1 << 6,
     /// [`Event::Published`].
     Published = 1 << 7,
+    /// [`Event::Presence`].
+    Presence = 1 << 8,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [EventKind; 8] = [
+    pub const ALL: [EventKind; 9] = [
         EventKind::TopicActive,
         EventKind::TopicIdle,
         EventKind::Joined,
@@ -115,20 +130,21 @@ impl EventKind {
         EventKind::Closed,
         EventKind::Drained,
         EventKind::Published,
+        EventKind::Presence,
     ];
 }
 
 /// A set of kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kinds(u8);
+pub(crate) struct Kinds(u16);
 
 impl Kinds {
     fn of(kinds: &[EventKind]) -> Kinds {
-        Kinds(kinds.iter().fold(0, |set, kind| set | *kind as u8))
+        Kinds(kinds.iter().fold(0, |set, kind| set | *kind as u16))
     }
 
     fn has(self, kind: EventKind) -> bool {
-        self.0 & kind as u8 != 0
+        self.0 & kind as u16 != 0
     }
 }
 

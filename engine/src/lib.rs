@@ -197,8 +197,8 @@ pub use types::history::{
     MissedReason, ReadOrder, Recovery, Since,
 };
 pub use types::presence::{
-    Continuity, JoinPresence, OwnedData, PresenceKey, PresencePage, PresenceQuery, PresenceState,
-    PresentMember,
+    Continuity, JoinPresence, MemberConnection, MemberElsewhere, OwnedData, PresenceKey,
+    PresencePage, PresenceQuery, PresenceState, PresentMember, PresentThere,
 };
 pub use types::presence_event::PresenceEvent;
 pub use types::quiet::Quiet;

@@ -127,6 +127,11 @@ mod topic {
             }
         }
     }
+    pub(crate) mod presence {
+        pub(crate) mod options {
+            pub(crate) use shardcast_engine::PresenceClass;
+        }
+    }
     pub(crate) mod publication {
         pub(crate) use shardcast_engine::{Content, Position};
     }
@@ -177,7 +182,9 @@ mod types {
         pub(crate) use shardcast_engine::{History, HistoryQuery, JoinAcks, JoinedLog, Since};
     }
     pub(crate) mod presence {
-        pub(crate) use shardcast_engine::{JoinPresence, PresencePage, PresenceQuery};
+        pub(crate) use shardcast_engine::{
+            JoinPresence, MemberElsewhere, PresenceKey, PresencePage, PresenceQuery, PresentThere,
+        };
     }
     pub(crate) mod room_error {
         pub(crate) use shardcast_engine::RoomError;

@@ -9,10 +9,11 @@ use crate::query::page::Query;
 use crate::topic::key::TopicKey;
 use crate::topic::log::options::LogClass;
 use crate::topic::log::step::LogStep;
+use crate::topic::presence::options::PresenceClass;
 use crate::topic::target::Wants;
 use crate::types::answer::{Notice, Reply, Report};
 use crate::types::history::HistoryQuery;
-use crate::types::presence::PresenceQuery;
+use crate::types::presence::{MemberElsewhere, PresenceQuery};
 use crate::types::ticket::Ticket;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -53,6 +54,12 @@ pub(crate) enum Command {
         query: PresenceQuery,
         reply: Reply,
     },
+    /// Into the queue of the topic's home: what another process says of a member.
+    PlaceElsewhere {
+        topic: TopicKey,
+        class: PresenceClass,
+        told: Box<MemberElsewhere>,
+    },
     Notify {
         who: Ticket,
         notice: Notice,
@@ -92,6 +99,7 @@ impl fmt::Debug for Command {
             Command::StepLog { .. } => "StepLog",
             Command::Sequenced { .. } => "Sequenced",
             Command::Presence { .. } => "Presence",
+            Command::PlaceElsewhere { .. } => "PlaceElsewhere",
             Command::Notify { .. } => "Notify",
             Command::Admit { .. } => "Admit",
             Command::ReplaceTls { .. } => "ReplaceTls",

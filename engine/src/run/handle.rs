@@ -18,12 +18,13 @@ use crate::topic::keep::GivenPlace;
 use crate::topic::key::{Topic, TopicKey};
 use crate::topic::log::options::LogClass;
 use crate::topic::log::step::LogStep;
+use crate::topic::presence::options::PresenceClass;
 use crate::topic::publication::Position;
 use crate::topic::sequencer::Publisher;
 use crate::topic::target::{Publish, Target, Wants};
 use crate::types::answer::{Notice, Reply, Report};
 use crate::types::history::HistoryQuery;
-use crate::types::presence::PresenceQuery;
+use crate::types::presence::{MemberElsewhere, PresenceQuery};
 use crate::types::ticket::{Address, Ticket};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -232,6 +233,24 @@ impl Handle {
             query,
             reply,
         })
+    }
+
+    /// Has a room that keeps presence know what another process says of one of its members; `class`
+    /// is that of the room. What one thread says of one room keeps its order.
+    ///
+    /// # Errors
+    /// Nothing was said; [`Handle::ready_at_home`] says when [`Refused::Busy`] is over.
+    pub fn place_elsewhere(
+        &self,
+        room: &str,
+        class: PresenceClass,
+        told: MemberElsewhere,
+    ) -> Result<(), Refused> {
+        let topic = TopicKey::new(Topic::Room(room));
+        let told = Box::new(told);
+        let sent = self.home(Target::Room(room));
+        let sent = sent.send(Command::PlaceElsewhere { topic, class, told });
+        sent.map_err(|back| back.0)
     }
 
     /// Gives a notice to one connection: [`crate::Application::notified`]. One that is gone hears

@@ -76,6 +76,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let requester = Requester::Outside(reply);
                 self.core.post_presence(topic, query, requester);
             }
+            Command::PlaceElsewhere { topic, class, told } => {
+                let (topics, outlet) = self.core.home();
+                (topics.presences).place_elsewhere(&topic, class, *told, outlet.now);
+            }
             Command::Notify { who, notice } => self.notify(who, notice),
             Command::Admit { who, notice } => self.decide(who, notice),
             Command::ReplaceTls { listener, tls } => self.core.egress.tls.replace(listener, tls),

@@ -12,6 +12,7 @@ use crate::topic::key::Topic;
 use crate::topic::place::Place;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
+use crate::types::presence::{MemberConnection, OwnedConnection};
 use crate::types::presence_event::PresenceEvent;
 use crate::types::ticket::{Address, Ticket};
 use shardcast_protocol::frame::Kind;
@@ -53,7 +54,7 @@ pub enum PublicationKind<'a> {
         /// What became of it.
         event: PresenceEvent,
         /// Its connection. `None` where users count, and it is one.
-        connection: Option<Address>,
+        connection: Option<MemberConnection<'a>>,
         /// Who it is, if it is a user.
         user: Option<&'a str>,
         /// The connection that it came back from.
@@ -149,7 +150,7 @@ enum StoredKind {
     },
     Presence {
         event: PresenceEvent,
-        connection: Option<Address>,
+        connection: Option<OwnedConnection>,
         user: Option<Arc<str>>,
         was: Option<Address>,
     },
@@ -424,7 +425,7 @@ impl Stored {
                     was,
                 } => StoredKind::Presence {
                     event,
-                    connection,
+                    connection: connection.map(OwnedConnection::new),
                     user: user.map(Arc::from),
                     was,
                 },
@@ -458,7 +459,7 @@ impl Stored {
                     was,
                 } => PublicationKind::Presence {
                     event: *event,
-                    connection: *connection,
+                    connection: connection.as_ref().map(OwnedConnection::name),
                     user: user.as_deref(),
                     was: *was,
                 },

@@ -77,6 +77,8 @@ pub enum PresenceKey {
     Connection(Address),
     /// A user.
     User(Arc<str>),
+    /// A connection of another process, as that process calls it for others.
+    Elsewhere(Arc<str>),
 }
 
 /// Which members are asked for.
@@ -107,12 +109,71 @@ pub enum PresenceState {
 pub struct PresentMember {
     /// Its connection; that of several that joined last. `None` where users count, and it is one.
     pub connection: Option<Address>,
+    /// Its connection, if it is one of another process, as that process calls it for others.
+    pub elsewhere: Option<Arc<str>>,
+    /// Who it is, if it is a user.
+    pub user: Option<Arc<str>>,
+    /// What it shows.
+    pub data: Option<Arc<OwnedData>>,
+    /// Whether it is there, at any process.
+    pub state: PresenceState,
+    /// The same of its connections at this process. `None`: it has none here.
+    pub here: Option<PresenceState>,
+}
+
+/// What another process says of a member of a topic. It holds until that process says something
+/// else of the member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberElsewhere {
+    /// The process, as it is told from others.
+    pub process: u64,
+    /// [`PresenceKey::Elsewhere`], or [`PresenceKey::User`] where users count.
+    pub key: PresenceKey,
+    /// `None`: it is no member there any more.
+    pub shown: Option<PresentThere>,
+}
+
+/// A member of a topic, as its process shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentThere {
     /// Who it is, if it is a user.
     pub user: Option<Arc<str>>,
     /// What it shows.
     pub data: Option<Arc<OwnedData>>,
     /// Whether it is there.
     pub state: PresenceState,
+}
+
+/// The connection of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberConnection<'a> {
+    /// Of this process.
+    Here(Address),
+    /// Of another one, as that process calls it for others.
+    Elsewhere(&'a str),
+}
+
+/// The same with an owner.
+#[derive(Debug)]
+pub(crate) enum OwnedConnection {
+    Here(Address),
+    Elsewhere(Box<str>),
+}
+
+impl OwnedConnection {
+    pub(crate) fn new(connection: MemberConnection<'_>) -> OwnedConnection {
+        match connection {
+            MemberConnection::Here(who) => OwnedConnection::Here(who),
+            MemberConnection::Elsewhere(name) => OwnedConnection::Elsewhere(name.into()),
+        }
+    }
+
+    pub(crate) fn name(&self) -> MemberConnection<'_> {
+        match self {
+            OwnedConnection::Here(who) => MemberConnection::Here(*who),
+            OwnedConnection::Elsewhere(name) => MemberConnection::Elsewhere(name),
+        }
+    }
 }
 
 /// Some members of a topic.

@@ -15,6 +15,7 @@ use crate::broker::ordering::following::{Following, FollowingEnds};
 use crate::broker::ordering::placing::Placing;
 use crate::broker::ordering::steps::LeftOut;
 use crate::broker::outward::Outward;
+use crate::broker::share::placing::place_members;
 use crate::broker::share::sharing::Sharing;
 use crate::broker::subscribing::{OrderingEnds, Subscribing};
 use crate::broker::telling::{Telling, tell};
@@ -178,13 +179,15 @@ async fn serve<B: Broker>(
     } = ends;
     let broker = Arc::new(broker);
     let lease = cluster.presence_lease;
+    let of_shards = counters.clone();
     if let Some(telling) = Telling::new(node.clone(), broker.clone(), counters, lease) {
         tokio::spawn(telling.run());
     }
     let leaving = (node.clone(), broker.clone());
+    tokio::spawn(place_members(node.clone()));
     let (of_share, to_others) = (node.clone(), broker.clone());
     tokio::spawn(async move {
-        if let Some(sharing) = Sharing::new(of_share, to_others, lease).await {
+        if let Some(sharing) = Sharing::new(of_share, to_others, of_shards, lease).await {
             sharing.run().await;
         }
     });

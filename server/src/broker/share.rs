@@ -1,10 +1,11 @@
-//! What the nodes of a cluster know of each other's rooms and users: each tells all others its own
-//! share, as changes in a row, and all of it page by page where somebody has missed one. So a
-//! number or a list that holds for all nodes is answered by any of them without asking another.
+//! What the nodes of a cluster know of each other's rooms, users and members: each tells all others
+//! its own share, as changes in a row, and all of it page by page where somebody has missed one. So
+//! a number or a list that holds for all nodes is answered by any of them without asking another.
 
 pub(crate) mod elsewhere;
 pub(crate) mod others;
 pub(crate) mod own;
+pub(crate) mod placing;
 pub(crate) mod sharing;
 #[cfg(test)]
 mod simulation;

@@ -138,6 +138,7 @@ impl<B: Broker> Subscribing<B> {
             Event::Joined { .. }
             | Event::Left { .. }
             | Event::Published { .. }
+            | Event::Presence { .. }
             | Event::Opened { .. }
             | Event::Closed { .. }
             | Event::Drained { .. } => {}

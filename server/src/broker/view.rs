@@ -7,7 +7,7 @@
 
 use crate::broker::counts::{BridgeCount, BridgeCounts};
 use crate::broker::nodes::{IsConnected, KnownNode, NodeFacts, Nodes};
-use crate::broker::share::others::{ShareHeard, Shares};
+use crate::broker::share::others::{MemberThere, ShareHeard, Shares};
 use crate::broker::share::word::{ShareSays, ShareWord};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,8 @@ pub(crate) struct ClusterView {
     shares: Mutex<Shares>,
     /// Another node wants to hear all of this one's share.
     pub(crate) asked: Notify,
+    /// Rooms are to be told of members elsewhere.
+    pub(crate) placing: Notify,
     told: mpsc::Sender<NodeNews>,
     to_tell: Mutex<Option<mpsc::Receiver<NodeNews>>>,
     heard: mpsc::Sender<NodeCall>,
@@ -71,6 +73,7 @@ impl ClusterView {
             nodes: Mutex::new(Nodes::new(lease_ms)),
             shares: Mutex::default(),
             asked: Notify::new(),
+            placing: Notify::new(),
             told,
             to_tell: Mutex::new(Some(to_tell)),
             heard,
@@ -136,7 +139,7 @@ impl ClusterView {
             }
             NodeNews::Leaving => {
                 let known = self.nodes().leave(run);
-                self.shares().keep(|other| other != run);
+                self.keep_shares(|other| other != run);
                 if known.is_some() {
                     tracing::info!(node = name, "a node of the cluster has left");
                 }
@@ -155,9 +158,33 @@ impl ClusterView {
         }
         let now_ms = self.now_ms();
         match self.nodes().knows(run) {
-            true => self.shares().hear(run, word, now_ms),
+            true => {
+                let mut shares = self.shares();
+                let heard = shares.hear(run, word, now_ms);
+                if shares.has_changed() {
+                    self.placing.notify_one();
+                }
+                heard
+            }
             false => ShareHeard::default(),
         }
+    }
+
+    /// What the nodes had that are not there any more is gone.
+    fn keep_shares(&self, is_there: impl Fn(u64) -> bool) {
+        self.shares().keep(is_there);
+        self.placing.notify_one();
+    }
+
+    /// Rooms are told of all members of other nodes once more.
+    pub(crate) fn place_again(&self) {
+        self.shares().place_again();
+        self.placing.notify_one();
+    }
+
+    /// A member of another node of which its room does not know what has become.
+    pub(crate) fn next_member(&self) -> Option<MemberThere> {
+        self.shares().next_changed()
     }
 
     /// Whom to ask for all of its share: those that were not asked within this time.
@@ -185,7 +212,7 @@ impl ClusterView {
             let mut nodes = self.nodes();
             let gone = nodes.expire(now_ms);
             if !gone.is_empty() {
-                self.shares().keep(|run| nodes.knows(run));
+                self.keep_shares(|run| nodes.knows(run));
             }
             (nodes.iter().count(), gone)
         };

@@ -58,7 +58,10 @@ pub(crate) fn answer_page(
     });
     let ids: Vec<Option<IdText>> = ids.collect();
     let members = ids.iter().zip(found).map(|(id, member)| Member {
-        connection: id.as_ref().map(IdText::as_str),
+        connection: id
+            .as_ref()
+            .map(IdText::as_str)
+            .or(member.elsewhere.as_deref()),
         user: member.user.as_deref(),
         data: member.data.as_deref().and_then(shown_by),
         state: match member.state {

@@ -39,8 +39,11 @@ pub struct RoomPresence {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RoomMember<'p> {
-    /// The connection. `None`: the member is a user, whose connections count as one.
+    /// The connection. `None`: the member is a user, whose connections count as one, or a
+    /// connection of another node.
     pub connection: Option<ConnectionId>,
+    /// The connection, if it is one of another node of the cluster, as others are told of it.
+    pub elsewhere: Option<&'p str>,
     /// Who it was when it joined; `None`: nobody.
     pub user: Option<&'p str>,
     /// What it shows of itself.
@@ -60,6 +63,10 @@ impl RoomPresence {
         self.found.members
     }
 
+    pub(crate) fn found(&self) -> &PresencePage {
+        &self.found
+    }
+
     /// What the next page comes after ([`PresenceQuery::after`]). `None`: this is the last one.
     pub fn next(&self) -> Option<&PresenceKey> {
         self.found.next.as_ref()
@@ -69,6 +76,7 @@ impl RoomPresence {
     pub fn members(&self) -> impl Iterator<Item = RoomMember<'_>> {
         self.found.page.iter().map(|member| RoomMember {
             connection: member.connection.map(ConnectionId),
+            elsewhere: member.elsewhere.as_deref(),
             user: member.user.as_deref(),
             data: (member.data.as_deref())
                 .and_then(shown_by)

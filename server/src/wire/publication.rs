@@ -6,8 +6,8 @@
 
 use crate::wire::connection_id::{ConnectionId, IdText};
 use shardcast_engine::{
-    Content, Data, DataEncoding, EncodingId, Frame, JoinAcks, JoinDeltas, OwnedData, Position,
-    PresenceEvent, Publication, PublicationKind, Topic, USER_BYTES_MAX,
+    Content, Data, DataEncoding, EncodingId, Frame, JoinAcks, JoinDeltas, MemberConnection,
+    OwnedData, Position, PresenceEvent, Publication, PublicationKind, Topic, USER_BYTES_MAX,
 };
 use shardcast_protocol::dialect::centrifuge::Deltas;
 use shardcast_protocol::dialect::{
@@ -299,6 +299,16 @@ pub(crate) fn shown_by(data: &OwnedData) -> Option<Value<'_>> {
     value_in(data.data(), data.data_encoding())
 }
 
+/// Whether what a member of another node shows is what it says it is.
+pub(crate) fn is_shown(data: &OwnedData) -> bool {
+    match (data.data_encoding(), data.data()) {
+        (JSON, Data::Text(text)) => Raw::parse(text).is_some(),
+        (PACK, Data::Binary(bytes)) => Pack::parse(bytes).is_some(),
+        (BYTES, Data::Binary(_)) => true,
+        _ => false,
+    }
+}
+
 #[inline]
 fn value_in(data: Data<'_>, encoding: DataEncoding) -> Option<Value<'_>> {
     Some(match (encoding, data) {
@@ -357,12 +367,12 @@ fn with_event<R>(
             user,
             was,
         } => {
-            let connection = connection.map(|address| ConnectionId(address).text());
+            let (id, elsewhere) = named(connection);
             let was = was.map(|address| ConnectionId(address).text());
             act(&Event::Presence {
                 room: room?,
                 change: change_of(event),
-                connection: connection.as_ref().map(IdText::as_str),
+                connection: id.as_ref().map(IdText::as_str).or(elsewhere),
                 was: was.as_ref().map(IdText::as_str),
                 user,
                 // A member that shows nothing comes with no text, which is no value.
@@ -377,6 +387,15 @@ fn with_event<R>(
             members,
         }),
     })
+}
+
+/// The id of a connection of this node, or the name of one of another.
+fn named(connection: Option<MemberConnection<'_>>) -> (Option<IdText>, Option<&str>) {
+    match connection {
+        Some(MemberConnection::Here(address)) => (Some(ConnectionId(address).text()), None),
+        Some(MemberConnection::Elsewhere(name)) => (None, Some(name)),
+        None => (None, None),
+    }
 }
 
 fn change_of(event: PresenceEvent) -> PresenceChange {

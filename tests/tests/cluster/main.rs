@@ -15,6 +15,7 @@ mod node;
 mod ordered;
 mod people;
 mod place;
+mod present;
 mod scene;
 mod schedules;
 mod the_ground;

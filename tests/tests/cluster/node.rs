@@ -55,6 +55,11 @@ impl Node {
         format!("ws://{}/ws", self.address)
     }
 
+    /// The same, as an address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Whether it was not killed.
     pub(crate) fn is_running(&self) -> bool {
         self.served.is_some()

@@ -15,7 +15,7 @@ const LEASE: &str = "presence_lease = \"2s\"\n";
 /// Items of a page: few, so that there are several pages.
 const PAGE: usize = 2;
 /// Between two questions to an admin port.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 type Rooms = BTreeMap<String, u64>;
 
@@ -86,6 +86,13 @@ impl People {
         })
         .await;
     }
+}
+
+/// Waits until all nodes know that they know all, and nobody is there yet.
+pub(crate) async fn three_know(cluster: &Cluster) {
+    People::default()
+        .are_known("all nodes know each other", cluster)
+        .await;
 }
 
 async fn three_nodes(kind: Kind) -> (Cluster, People) {

@@ -91,6 +91,7 @@ impl Members {
         match key {
             PresenceKey::Connection(who) => self.connections.get(who),
             PresenceKey::User(user) => self.users.get(user),
+            PresenceKey::Elsewhere(_) => None,
         }
     }
 
@@ -98,6 +99,7 @@ impl Members {
         match key {
             PresenceKey::Connection(who) => self.connections.get_mut(who),
             PresenceKey::User(user) => self.users.get_mut(user),
+            PresenceKey::Elsewhere(_) => None,
         }
     }
 
@@ -105,6 +107,8 @@ impl Members {
         match key {
             PresenceKey::Connection(who) => self.connections.insert(*who, member),
             PresenceKey::User(user) => self.users.insert(user.clone(), member),
+            // Members of other processes stand beside (`elsewhere`).
+            PresenceKey::Elsewhere(_) => None,
         };
     }
 
@@ -112,6 +116,7 @@ impl Members {
         match key {
             PresenceKey::Connection(who) => self.connections.remove(who),
             PresenceKey::User(user) => self.users.remove(user),
+            PresenceKey::Elsewhere(_) => None,
         }
     }
 
@@ -124,10 +129,13 @@ impl Members {
             None => (Bound::Unbounded, Bound::Unbounded),
             Some(PresenceKey::Connection(who)) => (Bound::Excluded(*who), Bound::Unbounded),
             // All connections come before the first user.
-            Some(PresenceKey::User(user)) => {
-                let last = self.connections.last_key_value();
-                let behind_all = last.map_or(Bound::Unbounded, |(who, _)| Bound::Excluded(*who));
-                (behind_all, Bound::Excluded(user.clone()))
+            Some(PresenceKey::User(user)) => (self.no_connections(), Bound::Excluded(user.clone())),
+            // And all users before those of other processes.
+            Some(PresenceKey::Elsewhere(_)) => {
+                let last = self.users.last_key_value();
+                let no_users =
+                    last.map_or(Bound::Unbounded, |(user, _)| Bound::Excluded(user.clone()));
+                (self.no_connections(), no_users)
             }
         };
         let connections = self.connections.range((connections, Bound::Unbounded));
@@ -135,6 +143,12 @@ impl Members {
         let users = self.users.range((users, Bound::Unbounded));
         let users = users.map(|(user, member)| (PresenceKey::User(user.clone()), member));
         connections.chain(users)
+    }
+
+    /// Where a range of connections begins that has none.
+    fn no_connections(&self) -> Bound<Address> {
+        let last = self.connections.last_key_value();
+        last.map_or(Bound::Unbounded, |(who, _)| Bound::Excluded(*who))
     }
 
     /// All of them.
@@ -178,6 +192,7 @@ mod tests {
         assert_eq!(behind(Some(&user("aaa"))), keys[2..]);
         assert_eq!(behind(Some(&user("ann"))), keys[3..]);
         assert_eq!(behind(Some(&user("zoe"))), []);
+        assert_eq!(behind(Some(&PresenceKey::Elsewhere("0-1-2@a".into()))), []);
         let only_users = [user("ann"), user("eve")];
         members.remove(&keys[0]);
         members.remove(&keys[1]);

@@ -8,10 +8,13 @@
 use crate::config::Config;
 use crate::driver::boundary::Millis;
 use crate::topic::key::{Topic, TopicKey, TopicKind};
+use crate::topic::presence::elsewhere::RosterElsewhere;
 use crate::topic::presence::options::{PresenceClass, PresenceOf, PresenceOptions};
 use crate::topic::presence::roster::{Change, Newcomer, Parting, Roster};
 use crate::types::account::Account;
-use crate::types::presence::{JoinPresence, PresenceKey, PresencePage, PresenceQuery};
+use crate::types::presence::{
+    JoinPresence, MemberElsewhere, PresenceKey, PresencePage, PresenceQuery,
+};
 use crate::types::presence_event::PresenceEvent;
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Address;
@@ -32,12 +35,16 @@ pub(crate) struct Presences {
     /// Members that are away.
     away: usize,
     account: Account,
+    /// There are other processes.
+    has_others: bool,
 }
 
 #[derive(Debug)]
 struct Counted {
     topic: TopicKey,
     roster: Roster,
+    /// `None`: no other process has members of it.
+    elsewhere: Option<Box<RosterElsewhere>>,
     /// When the last count was told. `None`: none was.
     counted_at: Option<Millis>,
     count: CountState,
@@ -65,6 +72,8 @@ pub(crate) struct Told {
 pub(crate) enum What {
     Change(Change),
     Members(u32),
+    /// Not they: other processes are told of what has changed here.
+    OfThisProcess(Change),
 }
 
 /// How a connection ended.
@@ -107,6 +116,7 @@ impl Presences {
             numbers: 0,
             away: 0,
             account: Account::default(),
+            has_others: config.relay.is_some(),
         }
     }
 
@@ -218,12 +228,63 @@ impl Presences {
         self.tell(&name, change, None, now);
     }
 
-    /// The members of a room are told of a change, one by one or by their number.
+    /// Another process says something of a member of a room.
+    pub(crate) fn place_elsewhere(
+        &mut self,
+        topic: &TopicKey,
+        class: PresenceClass,
+        told: MemberElsewhere,
+        now: Millis,
+    ) {
+        let Some(options) = self.options.get(class.index()) else {
+            return;
+        };
+        let of = options.of;
+        let room = topic.name();
+        let counted = self.rosters.entry(room.clone());
+        let account = &self.account;
+        let counted = counted.or_insert_with(|| Counted::new(topic.clone(), class, of, account));
+        let elsewhere = &mut counted.elsewhere;
+        let elsewhere =
+            elsewhere.get_or_insert_with(|| Box::new(RosterElsewhere::new(account.clone())));
+        let change = elsewhere.place(&counted.roster, told);
+        if elsewhere.is_empty() {
+            counted.elsewhere = None;
+        }
+        match change.filter(|_| !counted.roster.is_empty()) {
+            Some(change) => self.announce(room, change, None, now),
+            None => self.drop_if_empty(room),
+        }
+    }
+
+    /// A member of a room has changed here.
     fn tell(&mut self, room: &Arc<str>, change: Change, except: Option<Address>, now: Millis) {
         let Some(counted) = self.rosters.get_mut(room) else {
             return;
         };
-        let members = counted.roster.members();
+        if self.has_others {
+            self.events.push_back(Told {
+                topic: counted.topic.clone(),
+                what: What::OfThisProcess(change.clone()),
+                except: None,
+            });
+        }
+        let change = match &mut counted.elsewhere {
+            Some(elsewhere) => elsewhere.adjust(change),
+            None => Some(change),
+        };
+        match change {
+            Some(change) => self.announce(room, change, except, now),
+            None => self.drop_if_empty(room),
+        }
+    }
+
+    /// The members of a room are told of a change, one by one or by their number.
+    fn announce(&mut self, room: &Arc<str>, change: Change, except: Option<Address>, now: Millis) {
+        let Some(counted) = self.rosters.get_mut(room) else {
+            return;
+        };
+        let members = counted.members();
         let options = &self.options[counted.roster.class.index()];
         if members <= options.events_members_max {
             self.events.push_back(Told {
@@ -245,7 +306,7 @@ impl Presences {
         if self
             .rosters
             .get(room)
-            .is_some_and(|counted| counted.roster.is_empty())
+            .is_some_and(|counted| counted.members() == 0)
         {
             self.rosters.remove(room);
         }
@@ -288,7 +349,7 @@ impl Presences {
         (counted.count, counted.counted_at) = (CountState::Told, Some(now));
         self.events.push_back(Told {
             topic: counted.topic.clone(),
-            what: What::Members(counted.roster.members()),
+            what: What::Members(counted.members()),
             except: None,
         });
     }
@@ -312,7 +373,7 @@ impl Presences {
     pub(crate) fn page(&self, topic: Topic<'_>, query: &PresenceQuery) -> PresencePage {
         let counted = self.rosters.get(topic.name());
         let counted = counted.filter(|_| topic.kind() == TopicKind::Room);
-        counted.map_or_else(PresencePage::default, |counted| counted.roster.page(query))
+        counted.map_or_else(PresencePage::default, |counted| counted.page(query))
     }
 
     /// Keeps no more than there is.
@@ -326,7 +387,10 @@ impl Presences {
     pub(crate) fn check(&self, members: impl Fn(Topic<'_>) -> u32) {
         for (name, counted) in &self.rosters {
             counted.roster.check();
-            assert!(!counted.roster.is_empty(), "{name}: nobody is there");
+            assert!(counted.members() > 0, "{name}: nobody is there");
+            if let Some(elsewhere) = &counted.elsewhere {
+                elsewhere.check(&counted.roster);
+            }
             let connections = counted.roster.connections();
             let topic = counted.topic.topic();
             assert!(connections <= members(topic) as usize, "{name}: a ghost");
@@ -350,8 +414,38 @@ impl Counted {
         Counted {
             topic,
             roster: Roster::new(class, of, account),
+            elsewhere: None,
             counted_at: None,
             count: CountState::Told,
+        }
+    }
+
+    /// Members here and at other processes.
+    fn members(&self) -> u32 {
+        let elsewhere = self.elsewhere.as_ref();
+        self.roster.members() + elsewhere.map_or(0, |elsewhere| elsewhere.members())
+    }
+
+    /// Some of them, in the order of their keys.
+    fn page(&self, query: &PresenceQuery) -> PresencePage {
+        let Some(elsewhere) = &self.elsewhere else {
+            return self.roster.page(query);
+        };
+        let limit = query.limit.min(PresenceQuery::LIMIT_MAX) as usize;
+        let after = query.after.as_ref();
+        let mut found = self.roster.behind(after, limit + 1);
+        for (_, member) in &mut found {
+            elsewhere.complete(member);
+        }
+        found.extend(elsewhere.behind(after, limit + 1));
+        found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let has_more = found.len() > limit;
+        found.truncate(limit);
+        let last = found.last().map(|(key, _)| key.clone());
+        PresencePage {
+            members: self.members(),
+            next: last.filter(|_| has_more),
+            page: found.into_iter().map(|(_, member)| member).collect(),
         }
     }
 }

@@ -99,6 +99,15 @@ impl Roster {
         Some(member)
     }
 
+    pub(crate) fn of(&self) -> PresenceOf {
+        self.of
+    }
+
+    /// Whether a member is there. `None`: there is no such member.
+    pub(crate) fn state(&self, key: &PresenceKey) -> Option<PresenceState> {
+        self.members.get(key).map(state_of)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -112,7 +121,7 @@ impl Roster {
         let members = self.members.behind(None);
         let present = members.filter_map(|(key, member)| match key {
             PresenceKey::Connection(who) if !member.is_away => Some(who),
-            PresenceKey::Connection(_) | PresenceKey::User(_) => None,
+            PresenceKey::Connection(_) | PresenceKey::User(_) | PresenceKey::Elsewhere(_) => None,
         });
         let all = present.chain(self.users.keys().copied());
         all.filter(move |who| who.shard == shard)
@@ -292,6 +301,16 @@ impl Roster {
         })
     }
 
+    /// The first behind this one, in the order of their keys.
+    pub(crate) fn behind(
+        &self,
+        after: Option<&PresenceKey>,
+        limit: usize,
+    ) -> Vec<(PresenceKey, PresentMember)> {
+        let members = self.members.behind(after).take(limit);
+        members.map(|at| (at.0.clone(), present(&at))).collect()
+    }
+
     /// Some members, in the order of their keys.
     pub(crate) fn page(&self, query: &PresenceQuery) -> PresencePage {
         let limit = query.limit.min(PresenceQuery::LIMIT_MAX) as usize;
@@ -342,14 +361,20 @@ fn present((key, member): &(PresenceKey, &RosterMember)) -> PresentMember {
     PresentMember {
         connection: match key {
             PresenceKey::Connection(who) => Some(*who),
-            PresenceKey::User(_) => None,
+            PresenceKey::User(_) | PresenceKey::Elsewhere(_) => None,
         },
+        elsewhere: None,
         user: member.user().cloned(),
         data: member.data().cloned(),
-        state: match member.is_away {
-            false => PresenceState::Here,
-            true => PresenceState::Away,
-        },
+        state: state_of(member),
+        here: Some(state_of(member)),
+    }
+}
+
+fn state_of(member: &RosterMember) -> PresenceState {
+    match member.is_away {
+        false => PresenceState::Here,
+        true => PresenceState::Away,
     }
 }
 

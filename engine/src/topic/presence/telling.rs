@@ -1,6 +1,7 @@
 //! A home's part in the presence of its topics: what members are told of each other is published in
 //! the topic's order, and pages are read.
 
+use crate::events::{Event, EventKind};
 use crate::message::lane::Mailbox;
 use crate::message::request::PublishRequest;
 use crate::query::gather::{Outcome, Part, QueryKey};
@@ -12,7 +13,11 @@ use crate::topic::presence::roster::Change;
 use crate::topic::publication::{Content, Publication, PublicationKind};
 use crate::topic::topics::Topics;
 use crate::types::answer::Report;
-use crate::types::presence::{OwnedData, PresenceKey, PresenceQuery};
+use crate::types::presence::{
+    MemberConnection, OwnedData, PresenceKey, PresenceQuery, PresenceState, PresentThere,
+};
+use crate::types::presence_event::PresenceEvent;
+use std::sync::Arc;
 
 impl Topics {
     /// Publishes all that members are still to be told. False: a lane is full, and the rest goes
@@ -31,11 +36,16 @@ impl Topics {
     }
 
     fn publish_told(&mut self, outlet: &mut Outlet<'_>, told: &Told) {
-        outlet.counters.presence_events.add(1);
         let (kind, data) = match &told.what {
             What::Change(change) => kind_of(change),
             What::Members(members) => (PublicationKind::Members { members: *members }, None),
+            What::OfThisProcess(change) => {
+                let room = told.topic.name();
+                let event = || event_of(room.clone(), change);
+                return outlet.events.emit(EventKind::Presence, event);
+            }
         };
+        outlet.counters.presence_events.add(1);
         let publication = Publication {
             topic: None,
             kind,
@@ -67,11 +77,30 @@ impl Topics {
     }
 }
 
+fn event_of(room: Arc<str>, change: &Change) -> Event {
+    let there = |state| PresentThere {
+        user: change.user.clone(),
+        data: change.data.clone(),
+        state,
+    };
+    Event::Presence {
+        room,
+        key: change.key.clone(),
+        shown: match change.event {
+            PresenceEvent::Join | PresenceEvent::Back => Some(there(PresenceState::Here)),
+            PresenceEvent::Away => Some(there(PresenceState::Away)),
+            PresenceEvent::Leave => None,
+        },
+        was: change.was,
+    }
+}
+
 fn kind_of(change: &Change) -> (PublicationKind<'_>, Option<&OwnedData>) {
     let kind = PublicationKind::Presence {
         event: change.event,
         connection: match &change.key {
-            PresenceKey::Connection(who) => Some(*who),
+            PresenceKey::Connection(who) => Some(MemberConnection::Here(*who)),
+            PresenceKey::Elsewhere(name) => Some(MemberConnection::Elsewhere(name)),
             PresenceKey::User(_) => None,
         },
         user: change.user.as_deref(),

@@ -93,6 +93,7 @@ impl Watch {
                 assert_eq!(position, None, "no topic keeps history");
                 self.published += 1;
             }
+            Event::Presence { .. } => unreachable!("there is no other process"),
             Event::Drained { shard } => {
                 assert_eq!(shard, index);
                 assert!(self.drained.insert(shard), "drained twice");

@@ -102,9 +102,13 @@ pub(crate) struct PresenceMembers {
     /// Where the next page goes on; none: this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
-    /// In a cluster: the node whose members are listed.
+    /// The node whose members are listed, where those of other nodes are known by their number
+    /// alone: in a cluster, of a room without presence.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
+    /// True: this node does not know all of other nodes at the moment.
+    #[serde(skip_serializing_if = "is_false")]
+    partial: bool,
 }
 
 /// A member of a room.
@@ -286,7 +290,8 @@ impl AdminApi {
         let query = PresenceQuery { after, limit };
         let page = self.handle.presence(&call.room, query).await?;
         let members = page.members().map(|member| MemberItem {
-            connection: member.connection.map(|id| id.to_string()),
+            connection: (member.connection.map(|id| id.to_string()))
+                .or_else(|| member.elsewhere.map(str::to_owned)),
             user: member.user.map(str::to_owned),
             data: member.data.as_ref().and_then(shown),
             state: match member.state {
@@ -298,7 +303,8 @@ impl AdminApi {
             total: page.total(),
             members: members.collect(),
             cursor: page.next().map(cursor_of_presence),
-            node: self.node_name(),
+            node: None,
+            partial: self.lacks_something(),
         })
     }
 
@@ -327,6 +333,7 @@ impl AdminApi {
             members: members.collect(),
             cursor,
             node: nodes.and(self.node_name()),
+            partial: self.lacks_something(),
         })
     }
 
@@ -424,11 +431,13 @@ fn shown(data: &Data<'_>) -> Option<Value> {
 
 const OF_CONNECTION: &str = "c.";
 const OF_USER: &str = "u.";
+const OF_ELSEWHERE: &str = "e.";
 
 fn cursor_of_presence(key: &PresenceKey) -> String {
     match key {
         PresenceKey::Connection(address) => format!("{OF_CONNECTION}{}", ConnectionId(*address)),
         PresenceKey::User(name) => format!("{OF_USER}{}", cursor_of_name(name)),
+        PresenceKey::Elsewhere(name) => format!("{OF_ELSEWHERE}{}", cursor_of_name(name)),
     }
 }
 
@@ -436,6 +445,9 @@ fn presence_cursor(cursor: &str) -> Result<PresenceKey, AdminProblem> {
     if let Some(id) = cursor.strip_prefix(OF_CONNECTION) {
         let ConnectionId(address) = connection_of(id)?;
         return Ok(PresenceKey::Connection(address));
+    }
+    if let Some(name) = cursor.strip_prefix(OF_ELSEWHERE) {
+        return Ok(PresenceKey::Elsewhere(name_of_cursor(name)?.into()));
     }
     let name = cursor.strip_prefix(OF_USER).unwrap_or("\n");
     Ok(PresenceKey::User(name_of_cursor(name)?.into()))

@@ -163,9 +163,9 @@ async fn members(handle: &Handle, channel: &str) -> Result<Members, ApiError> {
             .await?;
         named.extend(page.members().map(|member| {
             let user = user_of(member.user);
-            let id = member
-                .connection
-                .map_or_else(|| user.clone(), |id| id.to_string());
+            let id = member.connection.map(|id| id.to_string());
+            let id = id.or_else(|| member.elsewhere.map(str::to_owned));
+            let id = id.unwrap_or_else(|| user.clone());
             (id, user, member.data.as_ref().and_then(shown))
         }));
         after = page.next().cloned();

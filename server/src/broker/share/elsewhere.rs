@@ -77,7 +77,7 @@ fn narrowed(members: u64) -> u32 {
 mod tests {
     use super::*;
     use crate::broker::nodes::NodeFacts;
-    use crate::broker::share::word::{ShareSays, ShareWord};
+    use crate::broker::share::word::{ShareKey, ShareSays, ShareValue, ShareWord};
     use crate::broker::view::NodeNews;
     use std::time::Duration;
 
@@ -88,7 +88,11 @@ mod tests {
     }
 
     fn says(view: &ClusterView, run: u64, items: Vec<(TopicName, u32)>) {
-        let says = ShareSays::Changes(items);
+        let item = |(topic, members)| {
+            let value = Some(ShareValue::Members(members));
+            (ShareKey::Topic(topic), value)
+        };
+        let says = ShareSays::Changes(items.into_iter().map(item).collect());
         view.hear_share(OWN, run, ShareWord { number: 1, says });
     }
 

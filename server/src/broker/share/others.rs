@@ -6,10 +6,11 @@
 //! what time it is. Kept by the cluster's view.
 
 use crate::broker::share::own::{behind, until};
-use crate::broker::share::word::{ShareItem, ShareSays, ShareWord};
-use shardcast_engine::TopicName;
-use std::collections::BTreeMap;
+use crate::broker::share::word::{ShareItem, ShareKey, ShareSays, ShareValue, ShareWord};
+use shardcast_engine::{PresenceKey, PresentThere, TopicName};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 /// What other nodes have.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Shares {
     nodes: BTreeMap<u64, NodeShare>,
     /// Over all of them.
     sums: BTreeMap<TopicName, u64>,
+    /// Members of rooms that keep presence, of which the rooms do not know what has become.
+    changed: BTreeSet<(u64, Arc<str>, PresenceKey)>,
     bytes: usize,
     bytes_max: usize,
 }
@@ -25,7 +28,7 @@ pub(crate) struct Shares {
 /// What one of them has.
 #[derive(Debug, Default)]
 struct NodeShare {
-    items: BTreeMap<TopicName, u32>,
+    items: BTreeMap<ShareKey, ShareValue>,
     /// Of its last word.
     number: u64,
     known: ShareKnown,
@@ -44,7 +47,7 @@ enum ShareKnown {
     /// Something was missed.
     Missed,
     /// It is being told page by page, up to this by now.
-    UpTo(TopicName),
+    UpTo(ShareKey),
 }
 
 /// What became of a word.
@@ -54,6 +57,17 @@ pub(crate) struct ShareHeard {
     pub(crate) refused: u64,
     /// Words before it were missed.
     pub(crate) is_behind_a_gap: bool,
+}
+
+/// What has become of a member of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MemberThere {
+    /// Its node.
+    pub(crate) run: u64,
+    pub(crate) room: Arc<str>,
+    pub(crate) key: PresenceKey,
+    /// `None`: it is none any more.
+    pub(crate) shown: Option<PresentThere>,
 }
 
 impl Default for Shares {
@@ -72,6 +86,7 @@ impl Shares {
         Shares {
             nodes: BTreeMap::new(),
             sums: BTreeMap::new(),
+            changed: BTreeSet::new(),
             bytes: 0,
             bytes_max,
         }
@@ -81,7 +96,9 @@ impl Shares {
     pub(crate) fn hear(&mut self, run: u64, word: ShareWord, now_ms: u64) -> ShareHeard {
         let node = self.nodes.entry(run).or_default();
         let is_next = match word.says {
-            ShareSays::Changes(_) | ShareSays::Page { .. } => word.number == node.number + 1,
+            ShareSays::Changes(_) | ShareSays::Page { .. } => {
+                word.number == node.number.wrapping_add(1)
+            }
             ShareSays::Alive => word.number == node.number,
             ShareSays::Question(_) => return ShareHeard::default(),
         };
@@ -104,14 +121,14 @@ impl Shares {
 
     fn change(&mut self, run: u64, items: Vec<ShareItem>) -> u64 {
         let taken = items.into_iter();
-        let taken = taken.map(|(topic, members)| self.set(run, topic, members));
+        let taken = taken.map(|(key, value)| self.set(run, key, value));
         taken.map(u64::from).sum()
     }
 
     fn take_page(
         &mut self,
         run: u64,
-        (after, upto): (Option<TopicName>, Option<TopicName>),
+        (after, upto): (Option<ShareKey>, Option<ShareKey>),
         items: Vec<ShareItem>,
         now_ms: u64,
     ) -> u64 {
@@ -137,50 +154,88 @@ impl Shares {
         }
         node.asked_ms = Some(now_ms);
         let within = (behind(after.as_ref()), until(upto.as_ref()));
-        let is_told = |topic| items.binary_search_by(|(told, _)| told.cmp(topic)).is_ok();
-        let gone = node
-            .items
-            .range(within)
-            .filter(|(topic, _)| !is_told(topic));
-        let gone: Vec<TopicName> = gone.map(|(topic, _)| topic.clone()).collect();
+        let is_told = |key| items.binary_search_by(|(told, _)| told.cmp(key)).is_ok();
+        let gone = node.items.range(within);
+        let gone = gone.filter(|(key, _)| !is_told(key));
+        let gone: Vec<ShareKey> = gone.map(|(key, _)| key.clone()).collect();
         node.known = upto.map_or(ShareKnown::Whole, ShareKnown::UpTo);
-        for topic in gone {
-            self.set(run, topic, 0);
+        for key in gone {
+            self.set(run, key, None);
         }
         self.change(run, items)
     }
 
-    /// So many are in it at this node now. `true`: it finds no room.
-    fn set(&mut self, run: u64, topic: TopicName, members: u32) -> bool {
+    /// It is so at this node now. `true`: it finds no room.
+    fn set(&mut self, run: u64, key: ShareKey, value: Option<ShareValue>) -> bool {
         let Some(node) = self.nodes.get_mut(&run) else {
             return false;
         };
-        let bytes = item_bytes(&topic);
-        let before = match (members, node.items.get_mut(&topic)) {
-            (0, _) => match node.items.remove(&topic) {
-                Some(before) => {
-                    self.bytes -= bytes;
-                    before
-                }
-                None => return false,
-            },
-            (_, Some(count)) => std::mem::replace(count, members),
-            (_, None) if self.bytes + bytes > self.bytes_max => {
-                node.is_cut = true;
-                return true;
-            }
-            (_, None) => {
-                self.bytes += bytes;
-                node.items.insert(topic.clone(), members);
-                0
-            }
+        let bytes = value.as_ref().map_or(0, |value| item_bytes(&key, value));
+        let before = node.items.get(&key);
+        let bytes_before = before.map_or(0, |before| item_bytes(&key, before));
+        let left = self.bytes - bytes_before;
+        let is_refused = bytes > bytes_before && left + bytes > self.bytes_max;
+        // Nothing is better than what was.
+        let value = value.filter(|_| !is_refused);
+        node.is_cut |= is_refused;
+        self.bytes = left + value.as_ref().map_or(0, |_| bytes);
+        let now = members_in(value.as_ref());
+        let before = match value {
+            Some(value) => node.items.insert(key.clone(), value),
+            None => node.items.remove(&key),
         };
+        match key {
+            ShareKey::Topic(topic) => self.count(topic, members_in(before.as_ref()), now),
+            ShareKey::Member(room, key) => {
+                // Who was not known and is not there was never told of.
+                if before.is_some() || bytes > 0 && !is_refused {
+                    self.changed.insert((run, room, key));
+                }
+            }
+        }
+        is_refused
+    }
+
+    fn count(&mut self, topic: TopicName, before: u32, now: u32) {
         let sum = self.sums.entry(topic.clone()).or_default();
-        *sum = *sum + u64::from(members) - u64::from(before);
+        *sum = *sum + u64::from(now) - u64::from(before);
         if *sum == 0 {
             self.sums.remove(&topic);
         }
-        false
+    }
+
+    /// A member of which its room here does not know what has become, and what that is.
+    pub(crate) fn next_changed(&mut self) -> Option<MemberThere> {
+        let (run, room, key) = self.changed.pop_first()?;
+        let share_key = ShareKey::Member(room.clone(), key.clone());
+        let node = self.nodes.get(&run);
+        let shown = match node.and_then(|node| node.items.get(&share_key)) {
+            Some(ShareValue::Shown(shown)) => Some(shown.clone()),
+            Some(ShareValue::Members(_)) | None => None,
+        };
+        Some(MemberThere {
+            run,
+            room,
+            key,
+            shown,
+        })
+    }
+
+    /// Rooms are told of all members once more: some have forgotten them.
+    pub(crate) fn place_again(&mut self) {
+        for (run, node) in &self.nodes {
+            let keys = node.items.keys().rev();
+            let members = keys.map_while(|key| match key {
+                ShareKey::Member(room, key) => Some((*run, room.clone(), key.clone())),
+                ShareKey::Topic(_) => None,
+            });
+            self.changed.extend(members);
+        }
+    }
+
+    /// Whether rooms are to be told of members.
+    pub(crate) fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
     }
 
     /// Only these nodes are there: what the others had is gone.
@@ -189,9 +244,9 @@ impl Shares {
         let gone: Vec<u64> = gone.collect();
         for run in gone {
             let items = self.nodes.get(&run).map(|node| node.items.keys().cloned());
-            let items: Vec<TopicName> = items.into_iter().flatten().collect();
-            for topic in items {
-                self.set(run, topic, 0);
+            let items: Vec<ShareKey> = items.into_iter().flatten().collect();
+            for key in items {
+                self.set(run, key, None);
             }
             self.nodes.remove(&run);
         }
@@ -227,8 +282,8 @@ impl Shares {
     /// How many are in it at one of them.
     pub(crate) fn at(&self, run: u64, topic: &TopicName) -> u32 {
         let node = self.nodes.get(&run);
-        let members = node.and_then(|node| node.items.get(topic));
-        members.copied().unwrap_or(0)
+        let key = ShareKey::Topic(topic.clone());
+        members_in(node.and_then(|node| node.items.get(&key)))
     }
 
     /// What there is from here on, in the order of names, rooms first.
@@ -248,23 +303,32 @@ impl Shares {
     }
 }
 
-fn item_bytes(topic: &TopicName) -> usize {
-    let (TopicName::Room(name) | TopicName::User(name)) = topic;
-    Shares::ITEM_BYTES + name.len()
+fn item_bytes(key: &ShareKey, value: &ShareValue) -> usize {
+    Shares::ITEM_BYTES + key.bytes() + value.bytes()
+}
+
+fn members_in(value: Option<&ShareValue>) -> u32 {
+    match value {
+        Some(ShareValue::Members(members)) => *members,
+        Some(ShareValue::Shown(_)) | None => 0,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shardcast_engine::PresenceState;
 
     fn room(name: &str) -> TopicName {
         TopicName::Room(name.into())
     }
 
     fn items(of: &[(&str, u32)]) -> Vec<ShareItem> {
-        of.iter()
-            .map(|(name, count)| (room(name), *count))
-            .collect()
+        let item = |(name, count): &(&str, u32)| {
+            let value = (*count > 0).then_some(ShareValue::Members(*count));
+            (ShareKey::Topic(room(name)), value)
+        };
+        of.iter().map(item).collect()
     }
 
     fn changes(number: u64, of: &[(&str, u32)]) -> ShareWord {
@@ -278,8 +342,8 @@ mod tests {
         ShareWord {
             number,
             says: ShareSays::Page {
-                after: range.0.map(room),
-                upto: range.1.map(room),
+                after: range.0.map(room).map(ShareKey::Topic),
+                upto: range.1.map(room).map(ShareKey::Topic),
                 items: items(of),
             },
         }
@@ -338,6 +402,9 @@ mod tests {
         };
         assert!(!shares.hear(1, alive(7), 115).is_behind_a_gap);
         assert!(shares.hear(1, alive(8), 116).is_behind_a_gap);
+        // Whatever a number is, there is one behind it.
+        shares.hear(1, alive(u64::MAX), 116);
+        shares.hear(1, changes(8, &[]), 116);
         // A range that is none is not taken.
         shares.hear(1, page(9, (Some("z"), Some("a")), &[]), 117);
         assert!(!shares.is_whole(1));
@@ -345,7 +412,7 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_is_counted_and_asked_for_when_there_is_some() {
-        let few = 2 * item_bytes(&room("a"));
+        let few = 2 * item_bytes(&ShareKey::Topic(room("a")), &ShareValue::Members(1));
         let mut shares = Shares::of_bytes(few);
         let heard = shares.hear(1, changes(1, &[("a", 1), ("b", 1), ("c", 1)]), 0);
         assert_eq!((heard.refused, shares.is_whole(1)), (1, false));
@@ -358,5 +425,46 @@ mod tests {
         shares.hear(1, page(4, (None, None), &[("b", 1), ("c", 1)]), 9);
         assert!(shares.is_whole(1));
         assert_eq!(sums(&shares), expected(&[("b", 1), ("c", 1)]));
+    }
+
+    #[test]
+    fn rooms_are_told_what_has_become_of_members_in_the_end() {
+        let mut shares = Shares::default();
+        let (chat, key): (Arc<str>, _) = ("chat".into(), PresenceKey::Elsewhere("0-1-2@b".into()));
+        let shown = |state| {
+            Some(PresentThere {
+                user: None,
+                data: None,
+                state,
+            })
+        };
+        let word = |number, shown: Option<PresentThere>| {
+            let key = ShareKey::Member(chat.clone(), key.clone());
+            let item = (key, shown.map(ShareValue::Shown));
+            ShareWord {
+                number,
+                says: ShareSays::Changes(vec![item]),
+            }
+        };
+        let told = |shown| {
+            Some(MemberThere {
+                run: 1,
+                room: chat.clone(),
+                key: key.clone(),
+                shown,
+            })
+        };
+        // Who was not known, and goes, is nothing to tell.
+        shares.hear(1, word(1, None), 0);
+        assert!(!shares.has_changed());
+        shares.hear(1, word(2, shown(PresenceState::Here)), 0);
+        shares.hear(1, word(3, shown(PresenceState::Away)), 0);
+        assert_eq!(shares.next_changed(), told(shown(PresenceState::Away)));
+        assert_eq!(shares.next_changed(), None);
+        shares.place_again();
+        assert_eq!(shares.next_changed(), told(shown(PresenceState::Away)));
+        shares.keep(|_| false);
+        assert_eq!(shares.next_changed(), told(None));
+        assert_eq!((shares.has_changed(), shares.bytes()), (false, 0));
     }
 }

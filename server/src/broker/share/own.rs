@@ -5,17 +5,18 @@
 //! whoever hears all words in their order needs no clock to tell the newer from the older. No
 //! clock and no broker here: the task brings both.
 
-use crate::broker::share::word::{ShareItem, ShareSays, ShareWord};
-use shardcast_engine::TopicName;
+use crate::broker::share::word::{ShareItem, ShareKey, ShareSays, ShareValue, ShareWord};
+use shardcast_engine::{PresenceKey, PresentThere};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
-/// A node's rooms and users, with their members.
+/// A node's rooms and users, and who is in rooms that keep presence.
 #[derive(Debug, Default)]
 pub(crate) struct OwnShare {
-    items: BTreeMap<TopicName, u32>,
+    items: BTreeMap<ShareKey, ShareValue>,
     /// What others do not know yet.
-    changed: BTreeSet<TopicName>,
+    changed: BTreeSet<ShareKey>,
     /// The number of the last changes or page.
     number: u64,
     /// Pages that others have asked for.
@@ -29,45 +30,76 @@ enum TellingAll {
     No,
     /// Behind this key.
     From {
-        after: Option<TopicName>,
+        after: Option<ShareKey>,
         /// Somebody has asked since it began.
         asked_again: bool,
     },
 }
 
 impl OwnShare {
-    /// So many are in it now.
-    pub(crate) fn set(&mut self, topic: TopicName, members: u32) {
-        let before = match members {
-            0 => self.items.remove(&topic).unwrap_or(0),
-            _ => self.items.insert(topic.clone(), members).unwrap_or(0),
-        };
-        if before != members {
-            self.changed.insert(topic);
+    /// It is so now. `None`: it is no part of the share any more.
+    pub(crate) fn set(&mut self, key: ShareKey, value: Option<ShareValue>) {
+        let is_same = self.items.get(&key) == value.as_ref();
+        if is_same {
+            return;
+        }
+        match value {
+            Some(value) => drop(self.items.insert(key.clone(), value)),
+            None => drop(self.items.remove(&key)),
+        }
+        self.changed.insert(key);
+    }
+
+    /// These are all rooms and users behind one up to another; `None`: from the first, up to the
+    /// last. In order.
+    pub(crate) fn set_topics(
+        &mut self,
+        after: Option<&ShareKey>,
+        upto: Option<&ShareKey>,
+        found: Vec<ShareItem>,
+    ) {
+        let within = self.items.range((behind(after), until(upto)));
+        let topics = within.map(|(key, _)| key);
+        let topics = topics.take_while(|key| matches!(key, ShareKey::Topic(_)));
+        let before = topics.cloned().collect();
+        self.set_all(before, found);
+    }
+
+    /// These are all members of a room that keeps presence, in order.
+    pub(crate) fn set_members(&mut self, room: &Arc<str>, found: Vec<(PresenceKey, PresentThere)>) {
+        let before = self.of_room(room).cloned().collect();
+        let found = found.into_iter().map(|(key, shown)| {
+            let key = ShareKey::Member(room.clone(), key);
+            (key, Some(ShareValue::Shown(shown)))
+        });
+        self.set_all(before, found.collect());
+    }
+
+    fn of_room<'s>(&'s self, room: &'s Arc<str>) -> impl Iterator<Item = &'s ShareKey> {
+        // A user without a name is before all members that a share has.
+        let first = ShareKey::Member(room.clone(), PresenceKey::User("".into()));
+        let keys = self.items.range(first..).map(|(key, _)| key);
+        keys.take_while(move |key| matches!(key, ShareKey::Member(other, _) if other == room))
+    }
+
+    fn set_all(&mut self, before: Vec<ShareKey>, found: Vec<ShareItem>) {
+        let is_found = |key: &ShareKey| found.binary_search_by(|(other, _)| other.cmp(key)).is_ok();
+        for key in before.into_iter().filter(|key| !is_found(key)) {
+            self.set(key, None);
+        }
+        for (key, value) in found {
+            self.set(key, value);
         }
     }
 
-    /// These are all behind one topic up to another; `None`: from the first, up to the last.
-    pub(crate) fn set_range(
-        &mut self,
-        after: Option<&TopicName>,
-        upto: Option<&TopicName>,
-        found: &[ShareItem],
-    ) {
-        let within = self.items.range((behind(after), until(upto)));
-        let is_found = |topic| {
-            found
-                .binary_search_by(|(other, _)| other.cmp(topic))
-                .is_ok()
-        };
-        let gone = within.filter(|(topic, _)| !is_found(topic));
-        let gone: Vec<TopicName> = gone.map(|(topic, _)| topic.clone()).collect();
-        for topic in gone {
-            self.set(topic, 0);
-        }
-        for (topic, members) in found {
-            self.set(topic.clone(), *members);
-        }
+    /// Rooms of which it has members that it knows one by one.
+    pub(crate) fn rooms_with_presence(&self) -> BTreeSet<Arc<str>> {
+        let keys = self.items.keys().rev();
+        let rooms = keys.map_while(|key| match key {
+            ShareKey::Member(room, _) => Some(room.clone()),
+            ShareKey::Topic(_) => None,
+        });
+        rooms.collect()
     }
 
     /// Another node has missed something.
@@ -115,10 +147,10 @@ impl OwnShare {
     fn next_changes(&mut self, bytes_max: usize) -> Option<ShareSays> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         while bytes < bytes_max
-            && let Some(topic) = self.changed.pop_first()
+            && let Some(key) = self.changed.pop_first()
         {
-            let members = self.items.get(&topic).copied().unwrap_or(0);
-            let item = (topic, members);
+            let value = self.items.get(&key).cloned();
+            let item = (key, value);
             bytes += ShareWord::item_bytes(&item);
             items.push(item);
         }
@@ -132,17 +164,17 @@ impl OwnShare {
         let (mut items, mut bytes) = (Vec::<ShareItem>::new(), 0);
         let mut rest = self.items.range((behind(after.as_ref()), Bound::Unbounded));
         let mut is_last = true;
-        for (topic, members) in rest.by_ref() {
+        for (key, value) in rest.by_ref() {
             if bytes >= bytes_max {
                 is_last = false;
                 break;
             }
-            let item = (topic.clone(), *members);
+            let item = (key.clone(), Some(value.clone()));
             bytes += ShareWord::item_bytes(&item);
             items.push(item);
         }
         let last = items.last().filter(|_| !is_last);
-        let upto = last.map(|(topic, _)| topic.clone());
+        let upto = last.map(|(key, _)| key.clone());
         let next = match (&upto, *asked_again) {
             (Some(upto), asked_again) => TellingAll::From {
                 after: Some(upto.clone()),
@@ -161,44 +193,49 @@ impl OwnShare {
 }
 
 /// Behind a key, or from the first on.
-pub(crate) fn behind(after: Option<&TopicName>) -> Bound<&TopicName> {
+pub(crate) fn behind(after: Option<&ShareKey>) -> Bound<&ShareKey> {
     after.map_or(Bound::Unbounded, Bound::Excluded)
 }
 
 /// Up to a key, or to the last.
-pub(crate) fn until(upto: Option<&TopicName>) -> Bound<&TopicName> {
+pub(crate) fn until(upto: Option<&ShareKey>) -> Bound<&ShareKey> {
     upto.map_or(Bound::Unbounded, Bound::Included)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shardcast_engine::{PresenceState, TopicName};
 
-    fn room(name: &str) -> TopicName {
-        TopicName::Room(name.into())
+    fn room(name: &str) -> ShareKey {
+        ShareKey::Topic(TopicName::Room(name.into()))
+    }
+
+    fn some(members: u32) -> Option<ShareValue> {
+        (members > 0).then_some(ShareValue::Members(members))
     }
 
     fn items(of: &[(&str, u32)]) -> Vec<ShareItem> {
         of.iter()
-            .map(|(name, count)| (room(name), *count))
+            .map(|(name, count)| (room(name), some(*count)))
             .collect()
     }
 
     fn says(own: &mut OwnShare) -> Option<ShareSays> {
-        own.next(1_000).map(|word| word.says)
+        own.next(10_000).map(|word| word.says)
     }
 
     #[test]
     fn what_changes_often_is_told_once() {
         let mut own = OwnShare::default();
-        (1..100).for_each(|count| own.set(room("a"), count));
-        own.set(room("b"), 1);
-        own.set(room("b"), 0);
+        (1..100).for_each(|count| own.set(room("a"), some(count)));
+        own.set(room("b"), some(1));
+        own.set(room("b"), None);
         assert_eq!(
             says(&mut own),
             Some(ShareSays::Changes(items(&[("a", 99), ("b", 0)])))
         );
-        own.set(room("a"), 99);
+        own.set(room("a"), some(99));
         assert!(!own.has_words() && says(&mut own).is_none());
         assert_eq!(own.alive().number, 1);
     }
@@ -207,7 +244,7 @@ mod tests {
     fn all_of_it_is_told_in_pages_and_once_more_for_who_asks_late() {
         let mut own = OwnShare::default();
         for name in ["a", "b", "c"] {
-            own.set(room(name), 1);
+            own.set(room(name), some(1));
         }
         says(&mut own);
         (0..3).for_each(|_| own.ask());
@@ -221,12 +258,12 @@ mod tests {
         own.ask();
         assert_eq!(page(&mut own), Some(expected(Some("a"), Some("b"), "b")));
         // Changes come first, and a page is what the share is at its place.
-        own.set(room("bb"), 2);
+        own.set(room("bb"), some(2));
         assert_eq!(
             page(&mut own),
             Some(ShareSays::Changes(items(&[("bb", 2)])))
         );
-        own.set(room("bb"), 0);
+        own.set(room("bb"), None);
         page(&mut own);
         assert_eq!(page(&mut own), Some(expected(Some("b"), None, "c")));
         assert_eq!(page(&mut own), Some(expected(None, Some("a"), "a")));
@@ -250,17 +287,47 @@ mod tests {
     fn a_look_corrects_what_events_did_not_tell() {
         let mut own = OwnShare::default();
         for name in ["a", "b", "c", "d"] {
-            own.set(room(name), 1);
+            own.set(room(name), some(1));
         }
         says(&mut own);
-        own.set_range(
+        own.set_topics(
             Some(&room("a")),
             Some(&room("c")),
-            &items(&[("bb", 4), ("c", 1)]),
+            items(&[("bb", 4), ("c", 1)]),
         );
         assert_eq!(
             says(&mut own),
             Some(ShareSays::Changes(items(&[("b", 0), ("bb", 4)])))
         );
+    }
+
+    #[test]
+    fn members_of_one_room_are_looked_through_and_no_others() {
+        let there = |state| PresentThere {
+            user: None,
+            data: None,
+            state,
+        };
+        let key = |name: &str| PresenceKey::Elsewhere(name.into());
+        let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
+        let mut own = OwnShare::default();
+        own.set(room("one"), some(2));
+        let here = || there(PresenceState::Here);
+        own.set_members(&one, vec![(key("a"), here()), (key("b"), here())]);
+        own.set_members(&other, vec![(key("a"), here())]);
+        own.next(10_000);
+        own.set_topics(None, None, items(&[("one", 1)]));
+        let away = there(PresenceState::Away);
+        own.set_members(&one, vec![(key("b"), away.clone())]);
+        let member = |name| ShareKey::Member(one.clone(), key(name));
+        let expected = vec![
+            (room("one"), some(1)),
+            (member("a"), None),
+            (member("b"), Some(ShareValue::Shown(away))),
+        ];
+        assert_eq!(says(&mut own), Some(ShareSays::Changes(expected)));
+        assert_eq!(own.rooms_with_presence(), [one.clone(), other].into());
+        own.set_members(&one, Vec::new());
+        assert_eq!(own.rooms_with_presence().len(), 1);
     }
 }

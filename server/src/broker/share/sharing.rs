@@ -9,15 +9,20 @@ use crate::broker::counts::BridgeCount;
 use crate::broker::envelope::{Body, Envelope, MessageId, Recipient};
 use crate::broker::node::ClusterNode;
 use crate::broker::share::own::OwnShare;
-use crate::broker::share::word::{ShareSays, ShareWord};
+use crate::broker::share::word::{ShareKey, ShareSays, ShareValue, ShareWord};
 use crate::broker::subject::Subject;
 use crate::broker::subscribing::events_of;
 use crate::session::handle::Handle;
-use shardcast_engine::{Data, DataEncoding, Event, EventKind, Events, Query};
+use crate::wire::connection_id::ConnectionId;
+use shardcast_engine::{
+    Data, DataEncoding, Event, EventKind, Events, PresenceKey, PresenceQuery, PresentMember,
+    PresentThere, Query, ShardCounters, TopicName,
+};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 /// The task.
 pub(crate) struct Sharing<B> {
@@ -28,6 +33,9 @@ pub(crate) struct Sharing<B> {
     own: OwnShare,
     /// Events that found no room, as far as it was looked at.
     lost: u64,
+    counters: Vec<Arc<ShardCounters>>,
+    /// Shards that began anew, and have forgotten what they knew of rooms.
+    restarts: u64,
     every: Duration,
     told: Instant,
 }
@@ -42,6 +50,8 @@ const BATCH_MAX: usize = 16;
 const WORD_BYTES: usize = 32 << 10;
 /// What an envelope takes beside.
 const AROUND_BYTES: usize = 2 << 10;
+/// Until a question that a shard did not answer is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Events that are taken before something is told.
 const EVENTS_MAX: usize = 4_096;
 
@@ -50,9 +60,16 @@ impl<B: Broker> Sharing<B> {
     pub(crate) async fn new(
         node: ClusterNode,
         broker: Arc<B>,
+        counters: Vec<Arc<ShardCounters>>,
         lease: Duration,
     ) -> Option<Sharing<B>> {
-        let events = events_of(&node.engine, &[EventKind::Joined, EventKind::Left]).await?;
+        let kinds = [
+            EventKind::Joined,
+            EventKind::Left,
+            EventKind::TopicIdle,
+            EventKind::Presence,
+        ];
+        let events = events_of(&node.engine, &kinds).await?;
         Some(Sharing {
             link: broker.link(),
             node,
@@ -60,6 +77,8 @@ impl<B: Broker> Sharing<B> {
             events,
             own: OwnShare::default(),
             lost: 0,
+            restarts: restarts_of(&counters),
+            counters,
             every: lease / WORDS_PER_LEASE,
             told: Instant::now(),
         })
@@ -90,8 +109,12 @@ impl<B: Broker> Sharing<B> {
             if self.has_words() && Instant::now() >= due {
                 self.tell().await;
             }
-            if self.events.lost() != self.lost {
-                self.lost = self.events.lost();
+            let (lost, restarts) = (self.events.lost(), restarts_of(&self.counters));
+            if restarts != self.restarts {
+                self.node.view.place_again();
+            }
+            if (lost, restarts) != (self.lost, self.restarts) {
+                (self.lost, self.restarts) = (lost, restarts);
                 looked = self.look_through().await;
             }
         }
@@ -114,10 +137,26 @@ impl<B: Broker> Sharing<B> {
     fn apply(&mut self, event: &Event) {
         match event {
             Event::Joined { topic, members, .. } | Event::Left { topic, members, .. } => {
-                self.own.set(topic.clone(), *members);
+                self.own
+                    .set(ShareKey::Topic(topic.clone()), value_of(*members));
             }
+            Event::Presence {
+                room,
+                key,
+                shown,
+                was,
+            } => {
+                if let Some(was) = was {
+                    let key = named(&self.node.name, &PresenceKey::Connection(*was));
+                    self.own.set(ShareKey::Member(room.clone(), key), None);
+                }
+                let key = named(&self.node.name, key);
+                let shown = shown.clone().map(ShareValue::Shown);
+                self.own.set(ShareKey::Member(room.clone(), key), shown);
+            }
+            // Said of a shard that began anew without a word of those who have left.
+            Event::TopicIdle { topic } => self.own.set(ShareKey::Topic(topic.clone()), None),
             Event::TopicActive { .. }
-            | Event::TopicIdle { .. }
             | Event::Published { .. }
             | Event::Opened { .. }
             | Event::Closed { .. }
@@ -125,26 +164,87 @@ impl<B: Broker> Sharing<B> {
         }
     }
 
-    /// Compares the share with all topics that have members. `None`: the engine has stopped.
+    /// Compares the share with all topics that have members, and with the members of those that
+    /// keep presence. `None`: the engine has stopped.
     async fn look_through(&mut self) -> Option<()> {
         let handle = Handle::new(self.node.shared.clone());
-        let mut after = None;
+        let (mut after, mut rooms) = (None, BTreeSet::new());
         loop {
             let page = handle.page_of_topics(after.clone(), Query::ITEMS_MAX);
             let page = page.await.ok()?;
             let last = page.items.last().filter(|_| page.more);
             let upto = last.map(|last| last.topic.clone());
-            let found = page.items.into_iter();
-            let found: Vec<_> = found.map(|found| (found.topic, found.members)).collect();
-            self.own.set_range(after.as_ref(), upto.as_ref(), &found);
-            // What changes meanwhile counts for more than what was found before.
-            while let Some(event) = self.events.try_recv() {
-                self.apply(&event);
+            let mut items = Vec::new();
+            for found in page.items {
+                if let TopicName::Room(room) = &found.topic
+                    && self.keeps_presence(room)
+                {
+                    rooms.insert(room.clone());
+                }
+                items.push((ShareKey::Topic(found.topic), value_of(found.members)));
             }
+            let range = [
+                after.map(ShareKey::Topic),
+                upto.clone().map(ShareKey::Topic),
+            ];
+            self.own
+                .set_topics(range[0].as_ref(), range[1].as_ref(), items);
+            self.catch_up();
             match upto {
                 Some(upto) => after = Some(upto),
-                None => return Some(()),
+                None => break,
             }
+        }
+        // Rooms may have members that are away, and no connections.
+        rooms.extend(self.own.rooms_with_presence());
+        for room in rooms {
+            let members = match self.keeps_presence(&room) {
+                true => self.members_of(&handle, &room).await,
+                false => Vec::new(),
+            };
+            self.own.set_members(&room, members);
+            self.catch_up();
+        }
+        Some(())
+    }
+
+    fn keeps_presence(&self, room: &str) -> bool {
+        let resolved = self.node.shared.resolve(room);
+        resolved.is_ok_and(|room| room.presence().is_some())
+    }
+
+    /// Who is in a room here.
+    async fn members_of(
+        &self,
+        handle: &Handle,
+        room: &Arc<str>,
+    ) -> Vec<(PresenceKey, PresentThere)> {
+        let (mut members, mut after) = (Vec::new(), None);
+        loop {
+            let limit = PresenceQuery::LIMIT_MAX;
+            let query = PresenceQuery {
+                after: after.clone(),
+                limit,
+            };
+            // A shard that is asked too much answers later; a server that stops ends the task.
+            let Ok(page) = handle.presence(room, query).await else {
+                sleep(AGAIN).await;
+                continue;
+            };
+            let found = page.found().page.iter();
+            members.extend(found.filter_map(|member| shown_here(&self.node.name, member)));
+            after = page.next().cloned();
+            if after.is_none() {
+                members.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+                return members;
+            }
+        }
+    }
+
+    /// What changes while one looks counts for more than what was found before.
+    fn catch_up(&mut self) {
+        while let Some(event) = self.events.try_recv() {
+            self.apply(&event);
         }
     }
 
@@ -187,6 +287,40 @@ impl<B: Broker> Sharing<B> {
             let _lost = self.broker.publish(&batch).await;
         }
     }
+}
+
+fn restarts_of(counters: &[Arc<ShardCounters>]) -> u64 {
+    counters.iter().map(|shard| shard.restarts.get()).sum()
+}
+
+/// A member as other nodes are told of it.
+fn named(node: &str, key: &PresenceKey) -> PresenceKey {
+    match key {
+        PresenceKey::Connection(who) => {
+            PresenceKey::Elsewhere(format!("{}@{node}", ConnectionId(*who)).into())
+        }
+        PresenceKey::User(_) | PresenceKey::Elsewhere(_) => key.clone(),
+    }
+}
+
+/// A member, if it has connections at this node.
+fn shown_here(node: &str, member: &PresentMember) -> Option<(PresenceKey, PresentThere)> {
+    let state = member.here?;
+    let key = match (member.connection, &member.user) {
+        (Some(connection), _) => PresenceKey::Connection(connection),
+        (None, Some(user)) => PresenceKey::User(user.clone()),
+        (None, None) => return None,
+    };
+    let shown = PresentThere {
+        user: member.user.clone(),
+        data: member.data.clone(),
+        state,
+    };
+    Some((named(node, &key), shown))
+}
+
+fn value_of(members: u32) -> Option<ShareValue> {
+    (members > 0).then_some(ShareValue::Members(members))
 }
 
 fn outbound(node: &ClusterNode, word: &ShareWord) -> Option<Outbound> {

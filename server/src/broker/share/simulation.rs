@@ -9,11 +9,11 @@ use crate::broker::model::{Model, ModelBroker, ModelFault};
 use crate::broker::nodes::{IsConnected, NodeFacts, Nodes};
 use crate::broker::share::others::Shares;
 use crate::broker::share::own::OwnShare;
-use crate::broker::share::word::{ShareSays, ShareWord};
+use crate::broker::share::word::{ShareKey, ShareSays, ShareValue, ShareWord};
 use crate::broker::subject::Subject;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use shardcast_engine::TopicName;
+use shardcast_engine::{PresenceKey, PresenceState, PresentThere, TopicName};
 use shardcast_seeds::{Seeds, Tally};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -49,7 +49,9 @@ struct SimSharer {
     own: OwnShare,
     shares: Shares,
     /// What it really has.
-    members: BTreeMap<TopicName, u32>,
+    items: BTreeMap<ShareKey, ShareValue>,
+    /// What the rooms of this node know of members elsewhere, each with its node.
+    placed: BTreeMap<(u64, PresenceKey), PresenceState>,
 }
 
 struct SimSharing {
@@ -60,6 +62,49 @@ struct SimSharing {
     /// What all shares of others may take at a node.
     bytes_max: usize,
     tally: Tally,
+}
+
+/// A change of a room, a user, or a member of a room.
+fn something(random: &mut fastrand::Rng) -> (ShareKey, Option<ShareValue>) {
+    if random.bool() {
+        let members = random.u32(0..3);
+        let value = (members > 0).then_some(ShareValue::Members(members));
+        return (ShareKey::Topic(topic(random.u8(0..TOPICS))), value);
+    }
+    let number = random.u8(0..TOPICS).to_string();
+    let key = match random.bool() {
+        true => PresenceKey::User(number.as_str().into()),
+        false => PresenceKey::Elsewhere(number.as_str().into()),
+    };
+    let there = |state| {
+        ShareValue::Shown(PresentThere {
+            user: None,
+            data: None,
+            state,
+        })
+    };
+    let value = match random.u8(0..3) {
+        0 => None,
+        1 => Some(there(PresenceState::Here)),
+        _ => Some(there(PresenceState::Away)),
+    };
+    (ShareKey::Member("room".into(), key), value)
+}
+
+/// The members of rooms that nodes have, each with its node.
+fn present<'s>(
+    sharers: impl Iterator<Item = &'s SimSharer>,
+) -> BTreeMap<(u64, PresenceKey), PresenceState> {
+    let members = sharers.flat_map(|sharer| {
+        let items = sharer.items.iter();
+        items.filter_map(|(key, value)| match (key, value) {
+            (ShareKey::Member(_, key), ShareValue::Shown(shown)) => {
+                Some(((sharer.run, key.clone()), shown.state))
+            }
+            _ => None,
+        })
+    });
+    members.collect()
 }
 
 fn topic(number: u8) -> TopicName {
@@ -87,7 +132,8 @@ impl SimSharing {
                 nodes: Nodes::new(LEASE_MS),
                 own: OwnShare::default(),
                 shares: Shares::of_bytes(bytes_max),
-                members: BTreeMap::new(),
+                items: BTreeMap::new(),
+                placed: BTreeMap::new(),
             }
         };
         SimSharing {
@@ -185,6 +231,14 @@ impl SimSharing {
                 refused += heard.refused;
             }
         }
+        while let Some(member) = self.sharers[index].shares.next_changed() {
+            let placed = &mut self.sharers[index].placed;
+            let key = (member.run, member.key);
+            match member.shown {
+                Some(shown) => drop(placed.insert(key, shown.state)),
+                None => drop(placed.remove(&key)),
+            }
+        }
         self.count("missed", missed);
         self.count("refused", refused);
     }
@@ -197,7 +251,8 @@ impl SimSharing {
         sharer.nodes = Nodes::new(LEASE_MS);
         sharer.own = OwnShare::default();
         sharer.shares = Shares::of_bytes(self.bytes_max);
-        sharer.members.clear();
+        sharer.items.clear();
+        sharer.placed.clear();
         self.model.fail(index, ModelFault::Cut);
         self.count("killed", 1);
     }
@@ -206,10 +261,13 @@ impl SimSharing {
         let index = random.usize(0..NODES);
         match random.u8(0..32) {
             0..14 => {
-                let (topic, members) = (topic(random.u8(0..TOPICS)), random.u32(0..3));
+                let (key, value) = something(random);
                 let sharer = &mut self.sharers[index];
-                sharer.members.insert(topic.clone(), members);
-                sharer.own.set(topic, members);
+                sharer.own.set(key.clone(), value.clone());
+                match value {
+                    Some(value) => drop(sharer.items.insert(key, value)),
+                    None => drop(sharer.items.remove(&key)),
+                }
             }
             14 => {
                 self.model.fail(index, ModelFault::Cut);
@@ -231,11 +289,12 @@ impl SimSharing {
             21 => {
                 // Events were lost, and all topics are looked through.
                 let sharer = &mut self.sharers[index];
-                sharer.members.insert(topic(0), 9);
-                let all = sharer.members.iter();
-                let all = all.filter(|(_, members)| **members > 0);
-                let all: Vec<_> = all.map(|(topic, count)| (topic.clone(), *count)).collect();
-                sharer.own.set_range(None, None, &all);
+                let nine = ShareValue::Members(9);
+                sharer.items.insert(ShareKey::Topic(topic(0)), nine);
+                let topics = sharer.items.iter();
+                let topics = topics.filter(|(key, _)| matches!(key, ShareKey::Topic(_)));
+                let topics = topics.map(|(key, value)| (key.clone(), Some(value.clone())));
+                sharer.own.set_topics(None, None, topics.collect());
             }
             _ => {
                 self.model.deliver(index, random.usize(0..8));
@@ -272,37 +331,45 @@ impl SimSharing {
 
     fn check(&mut self) {
         for (index, sharer) in self.sharers.iter().enumerate() {
-            let others = self.sharers.iter().filter(|other| other.run != sharer.run);
+            let others = || self.sharers.iter().filter(|other| other.run != sharer.run);
             let mut truth = BTreeMap::new();
-            for (topic, members) in others.clone().flat_map(|other| &other.members) {
-                *truth.entry(topic.clone()).or_insert(0) += u64::from(*members);
+            for (key, value) in others().flat_map(|other| &other.items) {
+                if let (ShareKey::Topic(topic), ShareValue::Members(members)) = (key, value) {
+                    *truth.entry(topic.clone()).or_insert(0) += u64::from(*members);
+                }
             }
-            truth.retain(|_, sum| *sum > 0);
             let known = sharer.shares.from(Bound::Unbounded);
             let known: BTreeMap<TopicName, u64> =
                 known.map(|(topic, sum)| (topic.clone(), sum)).collect();
-            let are_whole = others
-                .clone()
-                .all(|other| sharer.shares.is_whole(other.run));
+            let is_all = known == truth && sharer.placed == present(others());
+            let are_whole = others().all(|other| sharer.shares.is_whole(other.run));
             if self.bytes_max == Shares::BYTES_MAX {
                 assert_eq!(known, truth, "what {index} knows");
+                assert_eq!(
+                    sharer.placed,
+                    present(others()),
+                    "whom the rooms of {index} know"
+                );
                 assert!(are_whole, "{index} knows that it knows all");
                 continue;
             }
-            // Who has no room for all does not say that it knows all, and what it has is true.
-            assert!(
-                !are_whole || known == truth,
-                "{index} knows whether it knows all"
-            );
+            // Who has no room for all does not say that it knows all, and what it has was true.
+            assert!(!are_whole || is_all, "{index} knows whether it knows all");
             assert!(sharer.shares.bytes() <= self.bytes_max);
-            for other in others {
+            for other in others() {
                 for number in 0..TOPICS {
                     let topic = topic(number);
                     let at = sharer.shares.at(other.run, &topic);
-                    let really = other.members.get(&topic).copied().unwrap_or(0);
+                    let really = match other.items.get(&ShareKey::Topic(topic)) {
+                        Some(ShareValue::Members(members)) => *members,
+                        _ => 0,
+                    };
                     assert!(at == really || at == 0, "{index} of {number}");
                 }
             }
+            let really = present(others());
+            let is_true = |(key, _): (&(u64, PresenceKey), _)| really.contains_key(key);
+            assert!(sharer.placed.iter().all(is_true), "{index} has ghosts");
         }
     }
 }

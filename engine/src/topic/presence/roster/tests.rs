@@ -194,6 +194,7 @@ fn events_tell_who_is_there() {
                         let gone = |(key, is_away): &(PresenceKey, bool)| match key {
                             PresenceKey::User(name) => *is_away && Some(name) == user.as_ref(),
                             PresenceKey::Connection(who) => change.was == Some(*who),
+                            PresenceKey::Elsewhere(_) => false,
                         };
                         let before = known.len();
                         known.retain(|entry| !gone(entry));
@@ -201,6 +202,7 @@ fn events_tell_who_is_there() {
                         let was_away = away.iter().any(|(key, _)| match key {
                             PresenceKey::User(name) => Some(name) == user.as_ref(),
                             PresenceKey::Connection(who) => change.was == Some(*who),
+                            PresenceKey::Elsewhere(_) => false,
                         });
                         assert!(was_away || !change.was_away, "{number}");
                     }

@@ -63,6 +63,15 @@ fn queues(tree: &HostTree, needs: &HostNeeds, card: &str) -> Finding {
     }
 }
 
+/// A card's interrupts. Those of a virtual one (virtio) are its carrier's, the device above it.
+fn numbers_of(tree: &HostTree, card: &str) -> Vec<String> {
+    let own = tree.names(&format!("{NET}/{card}/device/msi_irqs"));
+    match own.is_empty() {
+        true => tree.names(&format!("{NET}/{card}/device/../msi_irqs")),
+        false => own,
+    }
+}
+
 /// Where the interrupts of a card's queues are handled. A card with one queue has one core, which
 /// `queues` judges.
 fn interrupts(tree: &HostTree, needs: &HostNeeds, card: &str) -> Finding {
@@ -71,7 +80,7 @@ fn interrupts(tree: &HostTree, needs: &HostNeeds, card: &str) -> Finding {
         "spread over cores",
         "all on one core make that core's shard the slowest",
     );
-    let numbers = tree.names(&format!("{NET}/{card}/device/msi_irqs"));
+    let numbers = numbers_of(tree, card);
     let core_of = |number: &String| {
         let folder = format!("proc/irq/{number}");
         let effective = tree.read(&format!("{folder}/effective_affinity_list"));

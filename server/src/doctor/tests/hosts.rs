@@ -358,6 +358,19 @@ pub(super) const CARDS: &[Row] = &[
         "",
     ),
     (
+        // A virtual card: what carries it has the interrupts.
+        &[
+            ("sys/class/net/eth0/device/msi_irqs/33", None),
+            ("sys/class/net/eth0/device/msi_irqs/34", None),
+            ("sys/class/net/eth0/device/uevent", Some("")),
+            ("sys/class/net/eth0/msi_irqs/33", Some("msix")),
+        ],
+        "eth0 interrupts",
+        Good,
+        "1 on 1 cores",
+        "",
+    ),
+    (
         &[("sys/class/net/eth0/operstate", Some("down"))],
         "network cards",
         Unknown,

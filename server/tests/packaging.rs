@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_shardcast");
@@ -69,8 +70,12 @@ fn built() -> PathBuf {
     folder.to_path_buf()
 }
 
+/// One at a time: the completions and pages that go into a package stand in the build's folder.
+static MAKING: Mutex<()> = Mutex::new(());
+
 /// Makes the package. `None`: what it takes is not here.
 fn package(into: &Path) -> Option<PathBuf> {
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let tools = built()
         .parent()
         .expect("the target folder")

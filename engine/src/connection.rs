@@ -6,6 +6,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod admissions;
+pub(crate) mod arrival_times;
 pub(crate) mod budget;
 pub(crate) mod exchange;
 pub(crate) mod heartbeat;
@@ -27,6 +28,7 @@ pub(crate) mod wheel;
 use crate::config::Config;
 use crate::connection::admission::ProcessCounts;
 use crate::connection::admissions::Admissions;
+use crate::connection::arrival_times::ArrivalTimes;
 use crate::connection::budget::{InputBudget, OverBudget};
 use crate::connection::input::SpareBuffers;
 use crate::connection::limits::ConnectionLimits;
@@ -58,6 +60,8 @@ pub(crate) struct Connections {
     pub(crate) budget: InputBudget,
     pub(crate) spare: SpareBuffers,
     pub(crate) pending_work: PendingWork,
+    /// Since when those are waited for that have not opened yet, by slot.
+    pub(crate) arrivals: ArrivalTimes,
     /// The rooms of the connection of whose end the application is being called; empty at all other
     /// times.
     pub(crate) left: Vec<Arc<str>>,
@@ -94,6 +98,7 @@ impl Connections {
             budget: InputBudget::of(config),
             spare: SpareBuffers::default(),
             pending_work: PendingWork::default(),
+            arrivals: ArrivalTimes::default(),
             left: Vec::new(),
             held_bytes: 0,
             counters,
@@ -228,6 +233,7 @@ impl Connections {
     /// The driver closed the socket: the slot is free again.
     pub(crate) fn release(&mut self, ticket: Ticket) {
         self.admissions.leave(self.slots.ref_at(ticket.slot).flags);
+        self.arrivals.forget(ticket.slot);
         self.slots.release(ticket.slot);
         self.counters.connections.sub(1);
     }
@@ -256,6 +262,7 @@ impl Connections {
     /// Keeps no more than what is in use, between two ticks.
     pub(crate) fn release_memory(&mut self) {
         self.spare.release_memory();
+        self.arrivals.release_memory();
         self.timers.release_memory();
         self.pending_work.release_memory();
     }

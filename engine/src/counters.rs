@@ -4,6 +4,7 @@ use crate::activity::Activity;
 use crate::driver::counters::DriverCounters;
 use crate::endings::EndingCounters;
 use crate::reading::counters;
+use crate::topic::busiest::BusyRooms;
 
 counters! {
     /// One shard's counters.
@@ -13,7 +14,9 @@ counters! {
         /// Closes by code, refusals by status.
         endings: EndingCounters,
         /// What it is doing.
-        activity: Activity
+        activity: Activity,
+        /// Rooms that much is published to.
+        busiest: BusyRooms
     };
     /// Open sockets, upgrading ones included.
     gauge connections;
@@ -46,6 +49,9 @@ counters! {
     count admissions_deferred;
     /// Connections that wait for a deferred admission.
     gauge admissions_waiting;
+    /// From a socket's accept, or the answer to its request before, to its 101 or the beginning of
+    /// its event stream; in whole milliseconds.
+    times handshake_seconds;
     /// TLS handshakes completed.
     count tls_handshakes;
     /// TLS handshakes that resumed a session.
@@ -126,6 +132,9 @@ counters! {
     count sends;
     /// Sends that fell short and moved to an outbox.
     count sends_short;
+    /// How long a send from an outbox took, or each part of it: the time for which a client read
+    /// too slowly for its socket; in whole milliseconds.
+    times send_seconds;
     /// Bytes waiting in outboxes, as the limit of an outbox counts them: what several connections
     /// wait for counts once for each, and takes memory once.
     gauge outbox_bytes;

@@ -170,6 +170,7 @@ pub use run::running::Running;
 pub use run::start::{start, start_on};
 pub use run::start_error::StartError;
 pub use run::watch::{StuckShard, Watch};
+pub use topic::busiest::{BusyRoom, BusyRooms};
 pub use topic::data::{Data, DataEncoding};
 pub use topic::joining::JoinOptions;
 pub use topic::key::{Topic, TopicName, USER_BYTES_MAX};

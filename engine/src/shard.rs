@@ -447,6 +447,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.core.events.emit(EventKind::Drained, drained);
         }
         let counters = &self.core.counters;
+        let now = self.core.connections.now;
+        self.core.topics.busiest.roll(now, &counters.busiest);
         counters.rooms.set(self.core.topics.local.rooms() as u64);
         counters.users.set(self.core.topics.local.users() as u64);
         counters

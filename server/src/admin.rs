@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod centrifugo;
+pub(crate) mod embedded;
 pub(crate) mod facts;
 pub(crate) mod guard;
 pub(crate) mod kept;

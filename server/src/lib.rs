@@ -40,6 +40,7 @@ mod wire;
 pub use access::networks::{BadNetwork, Networks};
 pub use access::origin::{BadOrigin, Origins};
 pub use access::proxies::Proxies;
+pub use admin::embedded::ServerMetrics;
 pub use admission::arrival::Arrival;
 pub use admission::connect::Connect;
 pub use api::app::App;

@@ -24,6 +24,7 @@ impl Core {
         if connections.slots.phase(ticket) == Phase::Upgrading {
             let last_activity = connections.activity_now();
             connections.slots.at(ticket.slot).last_activity = last_activity;
+            connections.arrivals.begin(ticket.slot, connections.now);
             let limits = &connections.limits;
             let at = connections.now + limits.keep_alive_ms.min(limits.handshake_ms);
             connections.timers.wheel.schedule(ticket.slot, at);
@@ -100,6 +101,9 @@ impl Core {
             .after(Step::Upgrade)
             .expect("only a connection that has asked for it opens");
         connection.last_activity = last_activity;
+        if let Some(took) = connections.arrivals.open(ticket.slot, connections.now) {
+            self.counters.handshake_seconds.record(took * 1_000);
+        }
         let encodings = &connections.admissions.process.encodings;
         encodings.add(connection.flags.encoding());
         tracing::trace!(connection = %self.mail.address(ticket), "opened");

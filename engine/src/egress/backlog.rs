@@ -127,6 +127,8 @@ impl Egress {
             return Backlog::Gone;
         }
         let cold = connection.cold();
+        let took = connections.now.saturating_sub(cold.moved_at);
+        self.counters.send_seconds.record(took * 1_000);
         cold.outbox.finish_send(count);
         self.counters.outbox_bytes.sub(count as u64);
         if !cold.outbox.is_empty() {

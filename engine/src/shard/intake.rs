@@ -70,6 +70,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .connections
             .slots
             .accept(slot, listener, peer, last_activity);
+        let now = self.core.connections.now;
+        self.core.connections.arrivals.begin(slot, now);
         let connection = self.core.address(ticket);
         tracing::trace!(%connection, %peer, listener, "accepted");
         if self.core.egress.tls.covers(listener) {

@@ -61,6 +61,11 @@ impl Congestion {
         Congestion { counts, seed }
     }
 
+    /// The process's.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Nothing is congested.
     #[inline]
     pub(crate) fn is_none(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::message::request::PublishRequest;
 use crate::query::gather::QueryKey;
 use crate::topic::delta::bases::Bases;
 use crate::topic::home::Interest;
-use crate::topic::key::Topic;
+use crate::topic::key::{Topic, TopicKind};
 use crate::topic::order::{Sent, deliver_all, enqueue_report, send_out};
 use crate::topic::outlet::Outlet;
 use crate::topic::publication::Position;
@@ -26,6 +26,11 @@ impl Topics {
             return self.hand_to_sequencer(outlet, publish);
         }
         outlet.counters.publishes.add(1);
+        if let Some(key) = publish.topic.as_ref()
+            && key.kind() == TopicKind::Room
+        {
+            self.busiest.count(key.name());
+        }
         let receipt = |key: &mut QueryKey| key.wants == Wants::Receipt;
         let receipt = publish.report.take_if(receipt);
         let report = match (&publish.topic, publish.content.kept()) {

@@ -13,6 +13,7 @@ use crate::message::delivery::{Delivery, Parcel};
 use crate::message::lane::Mailbox;
 use crate::topic::acks::AckTimes;
 use crate::topic::batch::{Batch, FanOuts, Recipients, Turn};
+use crate::topic::busiest::Busiest;
 use crate::topic::congestion::Congestion;
 use crate::topic::cursor::Cursors;
 use crate::topic::delayed::Delayed;
@@ -101,6 +102,8 @@ pub(crate) struct Topics {
     pub(crate) baseless: Baseless,
     /// Of this shard's members.
     pub(crate) filters: Filters,
+    /// Of the rooms that this shard is home to.
+    pub(crate) busiest: Busiest,
     pub(crate) counters: Arc<ShardCounters>,
 }
 
@@ -120,6 +123,7 @@ impl Topics {
         presences: Presences,
         counters: Arc<ShardCounters>,
     ) -> Topics {
+        let busiest_seed = congestion.seed();
         Topics {
             limits,
             local: LocalTopics::default(),
@@ -141,6 +145,7 @@ impl Topics {
             bases: Bases::default(),
             baseless: Baseless::default(),
             filters: Filters::default(),
+            busiest: Busiest::new(busiest_seed),
             counters,
         }
     }

@@ -1,7 +1,9 @@
 //! The counters and histograms in OpenMetrics text. Reads those of the shards when it is asked, and
 //! keeps nothing between two readings.
 
+mod busiest;
 pub(crate) mod exposition;
+mod latencies;
 mod process;
 
 use crate::audit::journal::JournalCounts;
@@ -13,6 +15,8 @@ use crate::session::counts::{SessionCount, SessionCounts};
 use crate::session::latencies::Latencies;
 use crate::session::refusals::RefusalCounts;
 use crate::store::counts::{StoreCountKind, StoreCounts};
+use busiest::BusiestMetrics;
+use latencies::{LatencyMetrics, Timed, timed};
 use process::ProcessMetrics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
@@ -95,6 +99,7 @@ impl Metrics {
         registry.register_collector(Box::new(LimitMetrics(limited)));
         registry.register_collector(Box::new(AuditMetrics(audited)));
         registry.register_collector(Box::new(ShardMetrics(counters.clone())));
+        registry.register_collector(Box::new(BusiestMetrics(counters.clone())));
         registry.register_collector(Box::new(SessionMetrics(sessions)));
         Metrics {
             registry,
@@ -189,44 +194,12 @@ impl Metrics {
     /// One reading, as Prometheus has it in Protobuf ([`exposition`]).
     pub(crate) fn protobuf(&self) -> Vec<u8> {
         let natives = self.latencies.as_ref();
-        let natives =
-            natives.map(|latencies| [(PUBLISH, &latencies.publish), (HOP, &latencies.hop)]);
+        let natives = natives.map(|latencies| timed(latencies));
+        let natives = natives.map(|timed| timed.map(|Timed { name, times, .. }| (name, times)));
         exposition::encode(
             &self.text(),
             natives.as_ref().map_or(&[], |natives| natives),
         )
-    }
-}
-
-const PUBLISH: &str = "shardcast_publish_seconds";
-const HOP: &str = "shardcast_hop_seconds";
-
-/// What is timed outside of shards.
-#[derive(Debug)]
-struct LatencyMetrics(Arc<Latencies>);
-
-impl Collector for LatencyMetrics {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Latencies { publish, hop } = &*self.0;
-        for (name, help, times) in [
-            (
-                PUBLISH,
-                "Publishes of operators and backends, from their coming until every shard has handed them to its members' sockets",
-                publish,
-            ),
-            (
-                HOP,
-                "A question to every shard and back, asked once a second",
-                hop,
-            ),
-        ] {
-            let kind = MetricType::Histogram;
-            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-            let buckets = times.classic();
-            let count = buckets.iter().map(|(_, count)| count).sum();
-            family.encode_histogram::<NoLabelSet>(times.sum_seconds(), count, &buckets, None)?;
-        }
-        Ok(())
     }
 }
 

@@ -8,11 +8,13 @@ use crate::dispatch::table::{Action, Entry};
 use crate::dispatch::task;
 use crate::session::context::Context;
 use crate::session::guarded::Verdict;
+use crate::session::latencies::Latencies;
 use crate::wire::encoding::{self, Nesting};
 use crate::wire::failure::{Failure, HANDLER_FAILED};
 use crate::wire::from_data::Data;
 use shardcast_engine::{Panicked, confine};
 use shardcast_protocol::dialect::{Code, Command, Dialect, Problem, Reply};
+use std::time::Instant;
 
 /// What became of a request: `Ok` if it was done or begun, or the panic of its handler.
 pub(crate) type Run = Result<Result<Progress, Failure>, Panicked>;
@@ -133,6 +135,12 @@ fn on_shard(cx: &mut Context<'_>, request: &Request<'_>, handler: &ShardFn) -> R
     let (connection, serial) = (cx.connection(), cx.state.take_serial());
     let span = tracing::debug_span!("request", %connection, request = serial, kind = request.kind);
     let _entered = span.enter();
+    let is_timed = serial.is_multiple_of(Latencies::HANDLERS_EACH);
+    let begun = is_timed.then(Instant::now);
+    let outcome = handler(cx, &request.data);
+    if let Some(begun) = begun {
+        cx.shared.latencies.handler.record(begun.elapsed());
+    }
     // An error that is not for the client is logged here, with the span's ids.
-    handler(cx, &request.data).map_err(|failure| failure.into_problem(request.kind).into())
+    outcome.map_err(|failure| failure.into_problem(request.kind).into())
 }

@@ -22,6 +22,7 @@ use shardcast_engine::{Panicked, confine, discard};
 use shardcast_protocol::dialect::{Code, Problem, Reply};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 use tracing::Instrument;
 
 /// What a handler made of a request.
@@ -96,7 +97,12 @@ pub(crate) fn start(
     };
     let run = {
         let kind = Arc::clone(&kind);
-        async move { guard.end(outcome_of(work, &kind).await) }
+        let (begun, latencies) = (Instant::now(), cx.shared.latencies.clone());
+        async move {
+            let outcome = outcome_of(work, &kind).await;
+            latencies.background.record(begun.elapsed());
+            guard.end(outcome);
+        }
     };
     // If the runtime has ended, it drops the future at once, and the shard gets the outcome after
     // this call.

@@ -1,7 +1,8 @@
 //! How long things take that no shard times: distributions with buckets of 9 %, for all shards.
 //!
-//! Invariant: the row of buckets is fixed, so a distribution takes 2 KiB whatever it is told. No
-//! shard's tick reads a clock for it: who waits for an answer on another thread does.
+//! Invariant: the row of buckets is fixed, so a distribution takes 2 KiB whatever it is told. A
+//! shard reads a clock for it around one of [`Latencies::HANDLERS_EACH`] handlers; otherwise who
+//! waits on another thread does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +15,16 @@ pub(crate) struct Latencies {
     pub(crate) publish: Distribution,
     /// A question to all shards by way of one of them, and back.
     pub(crate) hop: Distribution,
+    /// A handler on its shard: of about 64 calls one.
+    pub(crate) handler: Distribution,
+    /// A handler in the background, from its start to its outcome.
+    pub(crate) background: Distribution,
+}
+
+impl Latencies {
+    /// Of so many calls of handlers on a shard one is timed: reading the clock twice would cost as
+    /// much as a small handler.
+    pub(crate) const HANDLERS_EACH: u64 = 64;
 }
 
 /// A distribution of times. Buckets are those of native histograms of schema 3: eight for each

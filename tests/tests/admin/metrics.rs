@@ -76,6 +76,39 @@ fn ends_refusals_and_times_are_counted_as_they_happen() {
     });
 }
 
+#[test]
+fn the_busiest_rooms_have_ranks_there_and_names_in_the_api() {
+    let folder = Folder::new("busiest");
+    let served = folder.serve("");
+    let (status, body) = served.ask("/api/top?limit=0");
+    assert_eq!(status, 400, "{body}");
+    let publish = |room: &str, times: usize| {
+        let request = json!({"publish": {"room": room, "data": 1}});
+        let requests: Vec<Value> = (0..times).map(|_| request.clone()).collect();
+        post(&served, "/api/batch", 200, &json!({ "requests": requests }));
+    };
+    // A window takes ten seconds, and the first one may end in the middle.
+    wait_until("the busiest room is named", || {
+        publish("free:busy", 200);
+        publish("free:calm", 40);
+        let (status, body) = served.ask("/api/top?limit=1");
+        assert_eq!(status, 200, "{body}");
+        let top: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(top["window_ms"], 10_000);
+        let rooms = top["rooms"].as_array().expect("a list");
+        assert!(rooms.len() <= 1, "{top}");
+        rooms.first().is_some_and(|first| {
+            first["room"] == "free:busy" && first["publishes"].as_u64() > Some(100)
+        })
+    });
+    let first = labelled(&served, "busiest_room_publishes", "rank=\"1\"");
+    let third = labelled(&served, "busiest_room_publishes", "rank=\"3\"");
+    assert!(first > 100.0, "{first}");
+    assert_eq!(third, 0.0, "there are two rooms");
+    let (_, text) = served.ask("/metrics");
+    assert!(!text.contains("free:busy"), "no name of a room is a label");
+}
+
 /// Each family: its type, and the labels of its samples.
 fn families(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let mut families: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();

@@ -19,6 +19,7 @@ mod history;
 mod input;
 mod json_rpc;
 mod meaning;
+mod measured;
 mod mixed;
 mod namespaces;
 mod offline;

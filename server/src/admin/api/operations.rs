@@ -11,7 +11,7 @@ use crate::admin::api::ending::{
     BanCall, DisconnectCall, Disconnected, Lifted, RevokeCall, UnbanCall,
 };
 use crate::admin::api::membership::{JoinedMany, LeftMany, MembershipCall};
-use crate::admin::api::process::{ConfigAnswer, InfoAnswer};
+use crate::admin::api::process::{ConfigAnswer, InfoAnswer, TopAnswer, TopQuery};
 use crate::admin::api::publishing::{PublishAnswer, PublishCall};
 use crate::admin::api::rooms::{
     HistoryCall, HistoryClearCall, HistoryPage, PlaceInHistory, PresenceCall, PresenceMembers,
@@ -140,6 +140,9 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     operation!(Get "/api/shards" "shards" "Tells of each shard what it has and does, and how long things take",
         Takes::Nothing => ShardsAnswer, No,
         |api, _asked| api.shards()),
+    operation!(Get "/api/top" "top" "Tells which rooms most is published to",
+        Takes::Parameters(schema::<TopQuery>) => TopAnswer, No,
+        |api, asked| api.top(&asked.query()?)?),
     operation!(Get "/api/cluster" "cluster" "Lists the nodes of the cluster",
         Takes::Nothing => ClusterAnswer, No,
         |api, _asked| api.cluster()?),

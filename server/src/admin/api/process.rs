@@ -1,11 +1,14 @@
 //! Calls that tell of the process: what it is, how much it does, and its configuration.
 
 use crate::admin::api::AdminApi;
+use crate::admin::api::paging::limit_of;
 use crate::admin::lifecycle::Stage;
+use crate::admin::problem::AdminProblem;
 use crate::config;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shardcast_engine::BusyRooms;
 use std::collections::BTreeMap;
 
 /// The server and what it does.
@@ -45,6 +48,32 @@ pub(crate) struct InfoTotals {
     deliveries: u64,
 }
 
+/// How many rooms are told of.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TopQuery {
+    /// Rooms of the answer; 10 without.
+    #[schemars(range(min = 1, max = 1_000))]
+    limit: Option<u32>,
+}
+
+/// The rooms that most is published to.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TopAnswer {
+    /// What is counted over, in milliseconds: the last complete one of such windows.
+    window_ms: u64,
+    /// The busiest first; none where the window had no publishes.
+    rooms: Vec<TopRoom>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TopRoom {
+    room: String,
+    /// Publishes in the window: an estimate from every sixteenth or so.
+    publishes: u64,
+}
+
 /// The configuration in force.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ConfigAnswer {
@@ -78,6 +107,21 @@ impl AdminApi {
                 deliveries: facts.sum(|shard| shard.deliveries.get()),
             },
         }
+    }
+
+    pub(crate) fn top(&self, asked: &TopQuery) -> Result<TopAnswer, AdminProblem> {
+        const WITHOUT: u32 = 10;
+        let limit = limit_of(asked.limit.or(Some(WITHOUT)))?;
+        let shards = self.facts.counters.iter();
+        let rooms = BusyRooms::of_all(shards.map(|counters| &*counters.busiest), limit);
+        let rooms = rooms.into_iter().map(|busy| TopRoom {
+            room: busy.room.as_ref().to_owned(),
+            publishes: busy.publishes,
+        });
+        Ok(TopAnswer {
+            window_ms: BusyRooms::WINDOW_MS,
+            rooms: rooms.collect(),
+        })
     }
 
     pub(crate) fn config(&self) -> ConfigAnswer {

@@ -116,7 +116,9 @@ impl Broker {
                 .arg(&self.folder),
             Kind::Redis => command
                 .args(["--bind", &host, "--port", &port, "--protected-mode", "no"])
-                .args(["--save", "", "--appendonly", "yes", "--dir"])
+                .args(["--save", "", "--appendonly", "yes"])
+                // Otherwise it may put off writing for two seconds while its disk is busy.
+                .args(["--appendfsync", "always", "--dir"])
                 .arg(&self.folder),
         };
         self.program = Some(Program::start(command.args(&self.more)));

@@ -214,7 +214,7 @@ impl Topics {
             let is_for_absent = options.kept_for == KeptFor::Absent;
             // What it was sent before it asked has gone to the kernel.
             if is_for_absent {
-                log.take_until(reader.next - 1);
+                log.take_until(reader.who, reader.next - 1);
             }
             let range = log.read(&reader, now, bytes_max, &mut |entry, offset| {
                 let position = Position { epoch, offset };
@@ -239,8 +239,8 @@ impl Topics {
                 false => Progress::More,
             };
             if is_for_absent && progress == Progress::UpToDate {
-                log.take_until(range.next - 1);
-                log.takers.retain(|taker| *taker != reader.who);
+                log.take_until(reader.who, range.next - 1);
+                log.retain_takers(|taker| taker != reader.who);
             }
             Some((range, progress))
         });

@@ -10,4 +10,5 @@ pub(crate) mod logs;
 pub(crate) mod options;
 pub(crate) mod range;
 pub(crate) mod step;
+pub(crate) mod takers;
 pub(crate) mod topic_log;

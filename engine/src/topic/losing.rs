@@ -17,7 +17,7 @@ impl Topics {
         let now = outlet.now;
         for (topic, members) in self.homes.lose_shard(shard) {
             self.logs.get(topic.topic(), now, |log, _| {
-                log.takers.retain(|taker| taker.shard != shard);
+                log.retain_takers(|taker| taker.shard != shard);
             });
             self.logs.count_members(topic.topic(), members, now);
             if !self.homes.has_deltas(topic.topic()) {

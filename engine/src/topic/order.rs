@@ -103,7 +103,7 @@ impl Homes {
         let Some(members) = self.leave(topic, encoding, member) else {
             return;
         };
-        logs.forget_taker(topic.topic(), member);
+        logs.forget_taker(topic.topic(), member, now);
         logs.count_members(topic.topic(), members, now);
         events.emit(EventKind::Left, || Event::Left {
             topic: TopicName::of(topic),
@@ -171,7 +171,7 @@ impl Logs {
             self.count_members(topic.topic(), members, now);
             let waits = self.get(topic.topic(), now, |log, options| {
                 (counted && !log.is_taken()).then(|| {
-                    log.takers.push(newcomer.who);
+                    log.takers.begin(newcomer.who, log.untaken() - 1);
                     Box::new(join_log(log, options, Some(None)))
                 })
             });

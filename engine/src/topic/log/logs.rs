@@ -194,15 +194,15 @@ impl Logs {
     }
 
     /// A member is none any more: it takes nothing either.
-    pub(crate) fn forget_taker(&mut self, topic: Topic<'_>, who: Address) {
+    pub(crate) fn forget_taker(&mut self, topic: Topic<'_>, who: Address, now: Millis) {
         if self.absent_count == 0 {
             return;
         }
-        let Some(index) = self.names[topic.kind()].get(topic.name()) else {
-            return;
-        };
-        let log = self.logs[*index as usize].as_mut().expect("it exists");
-        log.takers.retain(|taker| *taker != who);
+        if let Some(index) = self.names[topic.kind()].get(topic.name()) {
+            self.at(*index, now, |log, _| {
+                log.retain_takers(|taker| taker != who)
+            });
+        }
     }
 
     fn find(&self, topic: Topic<'_>) -> Option<&Log> {

@@ -110,7 +110,11 @@ impl Log {
             return Range::nothing_again(reader, until);
         }
         // What another reader has taken is not missed.
-        let mut missed = start - reader.next.max(self.untaken()).min(start);
+        let mut missed = start
+            - reader
+                .next
+                .max(self.takers.each_from(self.untaken()))
+                .min(start);
         let mut reason = self.reason_of_trimming(reader.reading);
         let skipped = match reader.reading {
             ReadMode::All

@@ -11,6 +11,7 @@ use crate::topic::log::entry::LogEntry;
 use crate::topic::log::journal::{LogLeft, LogRecord, RestoredLog, StoredPublication};
 use crate::topic::log::keys::Keys;
 use crate::topic::log::options::{LogClass, LogOptions};
+use crate::topic::log::takers::Takers;
 use crate::topic::publication::Position;
 use crate::types::history::{HistoryQuery, Loss, ReadOrder, Since};
 use crate::types::ticket::Address;
@@ -37,7 +38,7 @@ pub(crate) struct Log {
     /// Up to this offset it was given to those whom it was kept for ([`KeptFor::Absent`]).
     taken: u64,
     /// Those who read it on behalf of its topic's absent members.
-    pub(crate) takers: Vec<Address>,
+    pub(crate) takers: Takers,
     pub(crate) blocks: Blocks,
     /// Of the topic, as far as its log was told.
     pub(crate) members: u32,
@@ -119,7 +120,7 @@ impl Log {
             trimmed: None,
             keys: Keys::default(),
             taken: 0,
-            takers: Vec::new(),
+            takers: Takers::default(),
             blocks: Blocks::default(),
             members: 0,
             usage: Usage::Filled,
@@ -247,6 +248,7 @@ impl Log {
     pub(crate) fn append(&mut self, entry: LogEntry, options: &LogOptions) {
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
+        self.takers.publish(self.next);
         self.next += 1;
         self.blocks.drop_tail();
         let over = |log: &Log| {
@@ -290,9 +292,21 @@ impl Log {
     }
 
     /// Somebody was given everything up to this offset: it waits for nobody any more.
-    pub(crate) fn take_until(&mut self, offset: u64) {
+    pub(crate) fn take_until(&mut self, who: Address, offset: u64) {
         self.taken = self.taken.max(offset);
-        while !self.is_empty() && self.first() <= offset {
+        self.takers.have(who, offset);
+        self.drop_taken();
+    }
+
+    /// Only these read on behalf of absent members.
+    pub(crate) fn retain_takers(&mut self, reads_on: impl Fn(Address) -> bool) {
+        self.takers.retain(reads_on);
+        self.drop_taken();
+    }
+
+    fn drop_taken(&mut self) {
+        while !self.is_empty() && self.first() <= self.taken && !self.takers.await_it(self.first())
+        {
             self.drop_oldest();
         }
     }

@@ -23,6 +23,15 @@ fn logs(options: LogOptions) -> Logs {
     Logs::new(&config, 1, 0)
 }
 
+/// Whom the log does not know.
+fn nobody() -> Address {
+    let ticket = crate::types::ticket::Ticket {
+        slot: 0,
+        generation: 1,
+    };
+    Address { shard: 0, ticket }
+}
+
 fn key(name: &str) -> TopicKey {
     TopicKey::new(Topic::Room(name))
 }
@@ -186,7 +195,7 @@ fn a_store_is_told_of_every_change() {
     }
     read_all(&reader, &mut has);
     assert_eq!(has, [3, 4, 5]);
-    logs.get(Topic::Room("a"), 0, |log, _| log.take_until(4));
+    logs.get(Topic::Room("a"), 0, |log, _| log.take_until(nobody(), 4));
     read_all(&reader, &mut has);
     assert_eq!(has, [5]);
     let ttl = LogOptions::default().ttl.as_millis() as Millis;
@@ -197,7 +206,7 @@ fn a_store_is_told_of_every_change() {
     logs.get(Topic::Room("a"), ttl, |_, _| ());
     assert!(reader.is_empty());
     publish(&mut logs, "a", 10, ttl);
-    logs.get(Topic::Room("a"), ttl, |log, _| log.take_until(6));
+    logs.get(Topic::Room("a"), ttl, |log, _| log.take_until(nobody(), 6));
     logs.get(Topic::Room("a"), ttl, |log, _| assert!(log.is_taken()));
     read_all(&reader, &mut has);
     assert!(has.is_empty());

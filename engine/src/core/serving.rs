@@ -80,7 +80,7 @@ impl Core {
         }
     }
 
-    /// Appends a batch that is the same for everybody for one open member that nothing waits for,
+    /// Appends a batch of which nothing is left out for one open member that nothing waits for,
     /// which is nearly every member. False: nothing was appended, and it takes a closer look.
     #[inline(always)] // Once per member.
     fn append_at_once(&mut self, fan_out: &FanOut, ticket: Ticket, plain: Shared) -> bool {
@@ -92,7 +92,7 @@ impl Core {
             return false;
         }
         let (transmit, octets) = (&mut connection.transmit, fan_out.plain.len());
-        let appended = fan_out.is_for_all()
+        let appended = fan_out.is_all_for(ticket)
             && (self.egress.outgoing).attach_shared(ticket, transmit, plain, 0, octets);
         if appended && flags.has(Flags::TLS) {
             self.egress.outgoing.expect_encryption(octets);
@@ -120,7 +120,7 @@ impl Core {
         if flags.has(Flags::SERVED_APART) {
             return self.append_apart(fan_out, ticket, flags);
         }
-        if fan_out.is_for_all() {
+        if fan_out.is_all_for(ticket) {
             return self.append_to_any(fan_out, ticket, flags, shares.plain);
         }
         let (layout, shared) = match &fan_out.deflated {
@@ -149,7 +149,7 @@ impl Core {
         self.appended(frames, octets, fits)
     }
 
-    /// Appends a batch that is the same for everybody.
+    /// Appends a batch of which a member is left nothing out.
     fn append_to_any(
         &mut self,
         fan_out: &mut FanOut,

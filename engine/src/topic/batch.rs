@@ -8,7 +8,7 @@ use crate::topic::delta::baseless::BaselessMembers;
 use crate::topic::log::options::SlowReader;
 use crate::topic::log::range::ReadMode;
 use crate::topic::member_list::MemberList;
-use crate::topic::skips::{Layout, Sieve, Skip, Skips, Split, in_order};
+use crate::topic::skips::{Layout, LeftOut, Sieve, Skip, Skips, Split, in_order};
 use crate::topic::tally::Tally;
 use crate::types::account::Account;
 use crate::types::encoding::EncodingId;
@@ -189,9 +189,14 @@ impl Batch {
             Some(first) => first.into_layouts(),
             None => (self.plain.freeze(), self.deflated.map(BytesMut::freeze)),
         };
-        let is_same = self.skips.first.is_none() && self.split.is_none() && self.sieve.is_none();
+        let is_even = self.split.is_none() && self.sieve.is_none();
+        let left_out = match is_even && deflated.is_none() {
+            true => self.skips.left_out(),
+            false => LeftOut::Several,
+        };
         FanOut {
-            is_for_all: is_same && deflated.is_none(),
+            left_out,
+            is_even,
             recipients,
             plain,
             is_tracked: false,
@@ -221,7 +226,10 @@ pub(crate) struct FanOut {
     pub(crate) deflated: Option<Bytes>,
     /// That a member is sent, but for those that it is left out of.
     pub(crate) frames: u32,
-    is_for_all: bool,
+    /// Who does not get all of it, in its plain layout.
+    left_out: LeftOut,
+    /// Whether all of it is for all members but for those who are left out of some of it.
+    is_even: bool,
     skips: Skips,
     split: Option<Box<Split>>,
     pub(crate) sieve: Option<Box<Sieve>>,
@@ -244,17 +252,30 @@ impl FanOut {
         (self.first_offset > 0).then_some((self.first_offset, reading))
     }
 
-    /// Whether every member gets all of it, in one layout.
+    /// Whether a member gets all of it, in the only layout.
     #[inline]
-    pub(crate) fn is_for_all(&self) -> bool {
-        self.is_for_all
+    pub(crate) fn is_all_for(&self, who: Ticket) -> bool {
+        match self.left_out {
+            LeftOut::Nobody => true,
+            LeftOut::One(one) => one != who,
+            LeftOut::Several => false,
+        }
     }
 
-    /// Which spans of a layout a member gets: nearly always all of it.
+    /// Which spans of a layout a member gets that may be left something out.
     pub(crate) fn spans(&self, who: Ticket, layout: Layout, give: impl FnMut(usize, usize)) {
+        if !self.is_even {
+            return self.uneven_spans(who, layout, give);
+        }
+        let skips = self.skips.of(who);
+        self.spans_between(layout, skips.map(|skip| skip.in_layout(layout)), give);
+    }
+
+    /// The same where frames stand in it that only some members are sent.
+    #[cold]
+    fn uneven_spans(&self, who: Ticket, layout: Layout, give: impl FnMut(usize, usize)) {
         let skips = self.skips.of(who).map(|skip| skip.in_layout(layout));
         match (&self.split, &self.sieve) {
-            (None, None) => self.spans_between(layout, skips, give),
             (Some(split), _) => {
                 let split = std::iter::once(split.skipped(who, layout));
                 self.spans_between(layout, in_order(skips, split), give);
@@ -263,6 +284,7 @@ impl FanOut {
                 let sifted = sieve.skipped(who, layout);
                 self.spans_between(layout, in_order(skips, sifted), give);
             }
+            (None, None) => self.spans_between(layout, skips, give),
         }
     }
 
@@ -455,6 +477,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn who_is_left_out_of_nothing_is_told_at_once() {
+        let closed = |batch: Batch| {
+            let members = MemberLists::default().gather([1, 2, 3].map(ticket));
+            batch.close(Recipients::Topic(0), members, None)
+        };
+        let all_for = |excepted: &[Option<u32>]| {
+            let mut batch = Batch::default();
+            for except in excepted {
+                batch.push(&frame("a"), except.map(ticket));
+            }
+            let fan_out = closed(batch);
+            [1, 2, 3].map(|who| fan_out.is_all_for(ticket(who)))
+        };
+        assert_eq!(all_for(&[None, None]), [true; 3]);
+        assert_eq!(all_for(&[None, Some(2)]), [true, false, true]);
+        assert_eq!(all_for(&[Some(2), None, Some(2)]), [true, false, true]);
+        // Each takes a closer look.
+        assert_eq!(all_for(&[Some(2), Some(3)]), [false; 3]);
+    }
+
     fn received(fan_out: &FanOut, who: Ticket, layout: Layout) -> Vec<u8> {
         let laid_out = match layout {
             Layout::Plain => &fan_out.plain,
@@ -559,7 +602,7 @@ mod tests {
             batch.push(&behind.1, None);
             let members = MemberLists::default().gather([1, 2, 3, 4].map(ticket));
             let fan_out = batch.close(Recipients::Topic(0), members, None);
-            assert!(!fan_out.is_for_all());
+            assert!(!fan_out.is_all_for(ticket(1)));
             assert_eq!(fan_out.frames, 2 + u32::from(before.is_some()));
             let before = before.map(|before| (before.to_owned(), frame(before)));
             for (who, next) in [

@@ -119,7 +119,26 @@ pub(crate) struct Skips {
     others: Vec<Skip>,
 }
 
+/// Who is left out of some frame of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftOut {
+    Nobody,
+    One(Ticket),
+    /// Or it takes a closer look.
+    Several,
+}
+
 impl Skips {
+    pub(crate) fn left_out(&self) -> LeftOut {
+        let Some(first) = &self.first else {
+            return LeftOut::Nobody;
+        };
+        match self.others.iter().all(|other| other.who == first.who) {
+            true => LeftOut::One(first.who),
+            false => LeftOut::Several,
+        }
+    }
+
     pub(crate) fn push(&mut self, skip: Skip) {
         match self.first {
             None => self.first = Some(skip),

@@ -510,8 +510,8 @@ mod tests {
         let sessions = 5;
         assert_eq!(
             families,
-            names.len() + 6 + sessions,
-            "every counter, the build, the reloads, limits and the audit log"
+            names.len() + 7 + sessions,
+            "every counter, the build, the reloads, limits, the audit log and the busiest rooms"
         );
         for line in [
             "shardcast_sessions_waiting 0\n",

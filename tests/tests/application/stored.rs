@@ -192,7 +192,10 @@ fn sessions_go_on_after_a_restart_in_order_and_end_with_a_crash() {
     // The first process's shards had other numbers, and its connections may have the addresses
     // of others now.
     served = directory.serve(2);
-    assert_eq!(served.metric("sessions_waiting"), 9, "the publisher's, too");
+    // The port is open before each shard has taken its own.
+    wait_for("all wait, the publisher's too", || {
+        served.metric("sessions_waiting") == 9
+    });
     Asker::at(&served).publish("chat:all", 2);
     let mut back: Vec<Asker> = (0..8).map(|_| Asker::at(&served)).collect();
     let others = back.iter().map(token_of).collect::<Vec<_>>();

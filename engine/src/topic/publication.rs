@@ -297,6 +297,15 @@ impl Content {
         }
     }
 
+    /// Its keys, where its topic keeps a log: [`crate::Publish::key`] and
+    /// [`crate::Publish::conflate`].
+    pub(crate) fn keys(&self) -> (Option<&str>, Option<&str>) {
+        let keep = self.kept().map(|(keep, _)| keep);
+        keep.map_or((None, None), |keep| {
+            (keep.key.as_deref(), keep.conflate.as_deref())
+        })
+    }
+
     /// The publication alone, whatever its topic's log is to do with it.
     pub(crate) fn as_published(&self) -> &Content {
         self.kept().map_or(self, |(_, content)| content)

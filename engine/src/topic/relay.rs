@@ -138,10 +138,7 @@ impl Relayed {
     /// Its keys, where its topic keeps a log: [`crate::Publish::key`] and
     /// [`crate::Publish::conflate`].
     pub fn keys(&self) -> (Option<&str>, Option<&str>) {
-        let keep = self.content.kept().map(|(keep, _)| keep);
-        keep.map_or((None, None), |keep| {
-            (keep.key.as_deref(), keep.conflate.as_deref())
-        })
+        self.content.keys()
     }
 }
 

@@ -150,10 +150,7 @@ impl Unsequenced {
 
     /// [`crate::Publish::key`] and [`crate::Publish::conflate`].
     pub fn keys(&self) -> (Option<&str>, Option<&str>) {
-        let keep = self.content.kept().map(|(keep, _)| keep);
-        keep.map_or((None, None), |keep| {
-            (keep.key.as_deref(), keep.conflate.as_deref())
-        })
+        self.content.keys()
     }
 }
 

@@ -110,6 +110,15 @@ pub(crate) async fn tell(node: &ClusterNode, broker: &impl Broker, news: &NodeNe
     let Ok(text) = serde_json::to_string(news) else {
         return;
     };
+    let Some(word) = to_all_nodes(node, Data::Text(&text)) else {
+        return;
+    };
+    // Without a connection nobody hears; the node says it again once there is one.
+    let _lost = broker.publish(&[word]).await;
+}
+
+/// What a node says of itself to all nodes. `None`: it is too long.
+pub(crate) fn to_all_nodes(node: &ClusterNode, data: Data<'_>) -> Option<Outbound> {
     let envelope = Envelope {
         place: None,
         id: MessageId {
@@ -120,14 +129,11 @@ pub(crate) async fn tell(node: &ClusterNode, broker: &impl Broker, news: &NodeNe
         body: Body::State { node: &node.name },
         key: "",
         conflate: "",
-        data: Data::Text(&text),
+        data,
         encoding: DataEncoding::default(),
     };
-    let Some(payload) = envelope.write() else {
-        return;
-    };
-    let subject = Subject::Nodes;
-    let payload = payload.into();
-    // Without a connection nobody hears; the node says it again once there is one.
-    let _lost = broker.publish(&[Outbound { subject, payload }]).await;
+    Some(Outbound {
+        subject: Subject::Nodes,
+        payload: envelope.write()?.into(),
+    })
 }

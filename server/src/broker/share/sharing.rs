@@ -6,17 +6,16 @@
 
 use crate::broker::adapter::{Broker, Link, Outbound};
 use crate::broker::counts::BridgeCount;
-use crate::broker::envelope::{Body, Envelope, MessageId, Recipient};
 use crate::broker::node::ClusterNode;
 use crate::broker::share::own::OwnShare;
 use crate::broker::share::word::{ShareKey, ShareSays, ShareValue, ShareWord};
-use crate::broker::subject::Subject;
 use crate::broker::subscribing::events_of;
+use crate::broker::telling::to_all_nodes;
 use crate::session::handle::Handle;
 use crate::wire::connection_id::ConnectionId;
 use shardcast_engine::{
-    Data, DataEncoding, Event, EventKind, Events, PresenceKey, PresenceQuery, PresentMember,
-    PresentThere, Query, ShardCounters, TopicName,
+    Data, Event, EventKind, Events, PresenceKey, PresenceQuery, PresentMember, PresentThere, Query,
+    ShardCounters, TopicName,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -279,13 +278,14 @@ impl<B: Broker> Sharing<B> {
 
     /// What is lost on the way is missed by the others with the next word.
     async fn say(&self, words: &[ShareWord]) {
+        if !self.link.borrow().connected {
+            return;
+        }
         let batch: Vec<Outbound> = words
             .iter()
-            .filter_map(|word| outbound(&self.node, word))
+            .filter_map(|word| to_all_nodes(&self.node, Data::Binary(&word.write())))
             .collect();
-        if self.link.borrow().connected {
-            let _lost = self.broker.publish(&batch).await;
-        }
+        let _lost = self.broker.publish(&batch).await;
     }
 }
 
@@ -321,25 +321,4 @@ fn shown_here(node: &str, member: &PresentMember) -> Option<(PresenceKey, Presen
 
 fn value_of(members: u32) -> Option<ShareValue> {
     (members > 0).then_some(ShareValue::Members(members))
-}
-
-fn outbound(node: &ClusterNode, word: &ShareWord) -> Option<Outbound> {
-    let data = word.write();
-    let envelope = Envelope {
-        place: None,
-        id: MessageId {
-            run: node.run,
-            number: 0,
-        },
-        recipient: Recipient::Nodes,
-        body: Body::State { node: &node.name },
-        key: "",
-        conflate: "",
-        data: Data::Binary(&data),
-        encoding: DataEncoding::default(),
-    };
-    Some(Outbound {
-        subject: Subject::Nodes,
-        payload: envelope.write()?.into(),
-    })
 }

@@ -2,7 +2,7 @@
 
 use crate::{Folder, client, get, heard, post};
 use serde_json::{Value, json};
-use shardcast_tests::Client;
+use shardcast_tests::{Client, wait_until};
 
 fn event(room: &str, offset: u64, data: Value) -> Value {
     json!({"type": "event", "event": "publication", "room": room, "offset": offset, "data": data})
@@ -269,6 +269,10 @@ fn operators_join_remove_and_disconnect_whom_they_name() {
     let mut anns: Vec<Client> = (0..3).map(|_| folder.user(&served, "ann")).collect();
     let mut other = client(&served);
     other.join("free:a");
+    // Who is welcome is a connection of its user a moment later, at another shard.
+    wait_until("the user has three connections", || {
+        get(&served, "/api/users/ann", 200)["connections"] == 3
+    });
     let both = json!({"user": "ann", "room": "free:a"});
     assert_eq!(post(&served, "/api/join", 200, &both), json!({"joined": 3}));
     assert_eq!(

@@ -1,14 +1,15 @@
 //! One connection: reads into one buffer, answers out of the same buffer, and hands its writing
 //! side to a task of its own once it subscribes. Whatever is sent leaves in the order in which it
-//! was caused. `main` runs one per client.
+//! was caused. `server` runs one per client.
 
-use crate::Flush;
+use crate::arguments::{Buffers, Flush};
 use crate::framing::{self, Header, MESSAGE_BYTES_MAX, Opcode, Violation};
 use crate::topic::{Outbox, Subscription, Topic};
 use bytes::Bytes;
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
@@ -17,50 +18,58 @@ use std::rc::Rc;
 /// Bytes per connection for receiving; a connection that sends larger messages keeps a larger
 /// buffer.
 pub(crate) const READ_BUFFER_BYTES: usize = 4096;
+/// Buffers that are kept for whoever receives next, where connections share them.
+const SHARED_BUFFERS_MAX: usize = 64;
+
+/// What connections have together.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) topic: Topic,
+    pub(crate) flush: Flush,
+    pub(crate) buffers: Buffers,
+    pub(crate) spare: Rc<RefCell<Vec<Vec<u8>>>>,
+}
 
 pub(crate) struct Connection {
-    reader: OwnedReadHalf<TcpStream>,
-    output: Output,
+    stream: Stream,
     inbound: Inbound,
-    flush: Flush,
+    surroundings: Surroundings,
 }
 
 /// Who writes.
-enum Output {
+enum Stream {
     /// The reading task itself: nobody else has anything to say to this client.
-    Direct(OwnedWriteHalf<TcpStream>),
+    Whole(TcpStream),
     /// A task that takes from the subscription's outbox.
-    Queued,
+    Reading(OwnedReadHalf<TcpStream>),
 }
 
 impl Connection {
     /// `bytes` came behind the handshake.
-    pub(crate) fn new(stream: TcpStream, bytes: Vec<u8>, topic: Topic, flush: Flush) -> Self {
-        let socket = stream.as_raw_fd();
-        let (reader, writer) = stream.into_split();
+    pub(crate) fn new(stream: TcpStream, bytes: Vec<u8>, surroundings: Surroundings) -> Self {
+        let inbound = Inbound {
+            bytes,
+            fragments: Vec::new(),
+            fragments_opcode: None,
+            topic: surroundings.topic.clone(),
+            socket: stream.as_raw_fd(),
+            subscription: None,
+        };
         Self {
-            reader,
-            output: Output::Direct(writer),
-            inbound: Inbound {
-                bytes,
-                fragments: Vec::new(),
-                fragments_opcode: None,
-                topic,
-                socket,
-                subscription: None,
-            },
-            flush,
+            stream: Stream::Whole(stream),
+            inbound,
+            surroundings,
         }
     }
 
     /// Ends with the connection.
-    pub(crate) async fn run(&mut self) -> io::Result<()> {
+    pub(crate) async fn run(mut self) -> io::Result<()> {
         loop {
             let mut more = true;
             while more {
                 let step = self.inbound.step().map_err(|Violation| violation())?;
                 self.reply(&step).await?;
-                self.start_writer();
+                self = self.with_writer();
                 if step.closing {
                     return Ok(());
                 }
@@ -74,29 +83,43 @@ impl Connection {
     }
 
     async fn read(&mut self) -> io::Result<usize> {
+        if let Stream::Whole(stream) = &self.stream
+            && self.surroundings.buffers == Buffers::Shared
+            && self.inbound.bytes.is_empty()
+        {
+            self.inbound.lend(&self.surroundings.spare);
+            // Not what the runtime remembers: that is only corrected by a receive that finds
+            // nothing, for which there would have to be a buffer.
+            stream.readable(false).await?;
+            self.inbound.borrow(&self.surroundings.spare);
+        }
         let bytes = self.inbound.take_with_room();
         let held = bytes.len();
-        let (result, slice) = self.reader.read(bytes.slice_mut(held..)).await;
+        let slice = bytes.slice_mut(held..);
+        let (result, slice) = match &mut self.stream {
+            Stream::Whole(stream) => stream.read(slice).await,
+            Stream::Reading(reader) => reader.read(slice).await,
+        };
         self.inbound.bytes = slice.into_inner();
         result
     }
 
     async fn reply(&mut self, step: &Step) -> io::Result<()> {
-        match &mut self.output {
-            Output::Direct(writer) => {
+        match &mut self.stream {
+            Stream::Whole(stream) => {
                 if !step.replies.is_empty() {
                     let bytes = std::mem::take(&mut self.inbound.bytes);
-                    let (result, slice) = writer.write_all(bytes.slice(step.replies.clone())).await;
+                    let (result, slice) = stream.write_all(bytes.slice(step.replies.clone())).await;
                     self.inbound.bytes = slice.into_inner();
                     result?;
                 }
                 if let Some(frame) = &step.assembled
                     && !frame.is_empty()
                 {
-                    writer.write_all(frame.clone()).await.0?;
+                    stream.write_all(frame.clone()).await.0?;
                 }
             }
-            Output::Queued => {
+            Stream::Reading(_) => {
                 let Some(subscription) = &self.inbound.subscription else {
                     return Ok(());
                 };
@@ -114,14 +137,18 @@ impl Connection {
         Ok(())
     }
 
-    fn start_writer(&mut self) {
-        if let Some(subscription) = &self.inbound.subscription
-            && matches!(self.output, Output::Direct(_))
-            && let Output::Direct(writer) = std::mem::replace(&mut self.output, Output::Queued)
-        {
-            let outbox = Rc::clone(&subscription.outbox);
-            monoio::spawn(write(writer, outbox, self.flush));
-        }
+    /// A task of its own writes once there is a subscription.
+    fn with_writer(mut self) -> Self {
+        self.stream = match (self.stream, &self.inbound.subscription) {
+            (Stream::Whole(stream), Some(subscription)) => {
+                let (reader, writer) = stream.into_split();
+                let outbox = Rc::clone(&subscription.outbox);
+                monoio::spawn(write(writer, outbox, self.surroundings.flush));
+                Stream::Reading(reader)
+            }
+            (stream, _) => stream,
+        };
+        self
     }
 }
 
@@ -293,6 +320,21 @@ impl Inbound {
             self.bytes.clear();
         } else {
             self.bytes.drain(..consumed);
+        }
+    }
+
+    /// Gives an empty buffer to whoever receives next; one that grew goes.
+    fn lend(&mut self, spare: &RefCell<Vec<Vec<u8>>>) {
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut spare = spare.borrow_mut();
+        if bytes.capacity() == READ_BUFFER_BYTES && spare.len() < SHARED_BUFFERS_MAX {
+            spare.push(bytes);
+        }
+    }
+
+    fn borrow(&mut self, spare: &RefCell<Vec<Vec<u8>>>) {
+        if let Some(bytes) = spare.borrow_mut().pop() {
+            self.bytes = bytes;
         }
     }
 

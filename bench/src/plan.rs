@@ -2,6 +2,7 @@
 //! that takes in all. A server takes part only in works that name it. Made by the binary from its
 //! arguments, carried out by `compare`.
 
+use crate::portable::pairs_of;
 use crate::product::NATIVE;
 use crate::server::{BUN, FLOOR, MONOIO, RAW, Server, TUNGSTENITE};
 use crate::work::{Group, Setting, Work};
@@ -46,6 +47,8 @@ pub enum Set {
     Secure,
     /// Servers with rooms, each on its own protocol.
     WholeServers,
+    /// Our own servers on io_uring and on epoll, each load once.
+    Drivers,
 }
 
 const QUICK_WORKS: [&str; 4] = [
@@ -65,7 +68,7 @@ const CONNECTS_PER_S: u32 = 20_000;
 impl Set {
     fn servers(self, work: &Work, setting: Setting) -> Vec<Server> {
         let takes_part = |server: &Server| match self {
-            Set::All => true,
+            Set::All | Set::Drivers => true,
             Set::Engines => work.group == Group::Engines,
             Set::Secure => work.group == Group::Secure,
             Set::WholeServers => work.group == Group::WholeServers,
@@ -80,19 +83,39 @@ impl Set {
     }
 }
 
+/// Pairs of servers. Some works differ only in servers that are on one driver: what a pair has done
+/// once it need not do again.
+fn of_both_drivers(works: impl Iterator<Item = &'static Work>) -> Vec<Entry> {
+    let mut done: Vec<(&str, Server)> = Vec::new();
+    let mut entries = Vec::new();
+    for work in works {
+        let mut servers = Vec::new();
+        for (uring, portable) in pairs_of(work) {
+            if !done.contains(&(work.load, uring)) {
+                done.push((work.load, uring));
+                servers.extend([uring, portable]);
+            }
+        }
+        entries.push(Entry { work, servers });
+    }
+    entries
+}
+
 impl Plan {
     /// The works and servers of a set; of these only the named ones, where any are named.
     pub fn new(set: Set, works: &[&Work], servers: &[Server], setting: Setting) -> Plan {
         let wanted =
             |work: &Work| works.is_empty() || works.iter().any(|other| std::ptr::eq(*other, work));
-        let entries = WORKS
-            .iter()
-            .filter(|work| wanted(work))
-            .map(|work| Entry {
-                work,
-                servers: set.servers(work, setting),
-            })
-            .collect();
+        let works = WORKS.iter().filter(|work| wanted(work));
+        let entries = match set {
+            Set::Drivers => of_both_drivers(works),
+            _ => works
+                .map(|work| Entry {
+                    work,
+                    servers: set.servers(work, setting),
+                })
+                .collect(),
+        };
         let mut plan = Plan {
             entries,
             rounds: 1,
@@ -190,6 +213,7 @@ mod tests {
                     "before",
                     "raw-portable",
                     "native",
+                    "uwebsockets",
                     "bun",
                     "monoio",
                     "floor"
@@ -229,6 +253,27 @@ mod tests {
         assert_eq!(plan.servers(), [RAW_TWO_SHARDS, MONOIO]);
         plan.retain(|server| server != MONOIO);
         assert_eq!(plan.entries.len(), 1, "a work without servers is none");
+    }
+
+    #[test]
+    fn what_differs_in_other_servers_alone_is_done_once_on_both_drivers() {
+        let drivers = of(Set::Drivers, Setting::Plain);
+        let servers = |name: &str| {
+            let found = drivers.iter().find(|(work, _)| *work == name);
+            found.map(|(_, servers)| servers.clone())
+        };
+        let both = ["raw", "raw-portable", "native", "native-portable"];
+        assert_eq!(servers("echo-100"), Some(both.into()));
+        assert_eq!(servers("limits-echo-100"), None);
+        let tls = ["raw-tls", "raw-tls-portable"];
+        assert_eq!(servers("idle-tls-5000"), Some(tls.into()));
+        let more = [
+            "centrifuge-json",
+            "centrifuge-json-portable",
+            "centrifuge-protobuf",
+            "centrifuge-protobuf-portable",
+        ];
+        assert_eq!(servers("centrifuge-echo-100"), Some(more.into()));
     }
 
     #[test]

@@ -24,6 +24,7 @@ macro_rules! serve {
         ]
     };
 }
+pub(crate) use serve;
 
 /// The product, one shard, native JSON dialect. The limits leave room for the largest work and its
 /// publishers, which connect at once from one core.

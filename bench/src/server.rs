@@ -139,16 +139,6 @@ pub const RAW_DEFLATE: Server = Server {
     ..RAW
 };
 
-/// The same engine on epoll, as on hosts that refuse io_uring.
-pub const RAW_PORTABLE: Server = Server {
-    key: "raw-portable",
-    name: "raw-server on epoll",
-    arguments: &[
-        "--listen", "{listen}", "--pin", SERVER_CPU, "--driver", "portable",
-    ],
-    ..RAW
-};
-
 /// The same engine; what is published goes into the topic's log.
 pub const RAW_KEPT: Server = Server {
     key: "raw-kept",
@@ -184,6 +174,8 @@ pub const FLOOR: Server = Server {
     ..RAW
 };
 
+/// uWebSockets by itself, in C++.
+pub const UWEBSOCKETS: Server = peer("uwebsockets", "uWebSockets", "uwebsockets", "raw", "/ws");
 /// Bun, which has uWebSockets inside.
 pub const BUN: Server = peer("bun", "Bun", "bun", "raw", "/ws");
 /// The same, over TLS: BoringSSL.
@@ -211,6 +203,21 @@ pub const MONOIO_EACH: Server = Server {
     name: "monoio, unmerged",
     arguments: FLUSH_EACH,
     ..MONOIO
+};
+/// monoio on epoll.
+pub const MONOIO_EPOLL: Server = peer(
+    "monoio-epoll",
+    "monoio on epoll",
+    "monoio-epoll",
+    "raw",
+    "/ws",
+);
+/// The same; a connection that waits has no buffer of its own.
+pub const MONOIO_EPOLL_LEAN: Server = Server {
+    key: "monoio-epoll-lean",
+    name: "monoio on epoll, shared buffers",
+    arguments: &["--listen", "{listen}", "--buffers", "shared"],
+    ..MONOIO_EPOLL
 };
 /// fastwebsockets on tokio.
 pub const FASTWEBSOCKETS: Server = peer(

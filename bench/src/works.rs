@@ -4,20 +4,22 @@ mod centrifuge;
 mod kept;
 mod terms;
 
+use crate::portable::RAW_PORTABLE;
 use crate::product::{
     NATIVE, NATIVE_CHECKING, NATIVE_LIMITS, NATIVE_QUIET, NATIVE_REFUSING, NATIVE_TOKENS,
     NATIVE_USERS,
 };
 use crate::server::{
-    BUN, BUN_DEFLATE, BUN_TLS, FLOOR, MONOIO, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_PORTABLE,
-    RAW_TLS, RAW_TLS_BEFORE, RAW_TWO_SHARDS, TUNGSTENITE, TUNGSTENITE_EACH,
+    BUN, BUN_DEFLATE, BUN_TLS, FLOOR, MONOIO, MONOIO_EPOLL_LEAN, RAW, RAW_BEFORE, RAW_DEFLATE,
+    RAW_KEPT, RAW_TLS, RAW_TLS_BEFORE, RAW_TWO_SHARDS, TUNGSTENITE, TUNGSTENITE_EACH, UWEBSOCKETS,
 };
 use crate::work::Figure::{BytesPerConnection, CpuPerConnect, CpuPerMessage, P99};
 use crate::work::{Baseline, Goal, Group, Work};
 use terms::{
     BEFORE_CPU, BEST_PEER, BROADCAST_MONOIO, BURST_ENGINES, CROWD_ENGINES, ECHO_BUN, ECHO_MONOIO,
     ENGINES, FAST_ENGINES, FLOOR_CPU, MERGED_MONOIO, NATIVE_BROADCAST, NATIVE_ECHO,
-    PORTABLE_BROADCAST, PORTABLE_CPU, PORTABLE_ECHO, RAW_ENGINES, SATURATED_ENGINES,
+    PORTABLE_BROADCAST, PORTABLE_BROADCAST_BUN, PORTABLE_BURSTS, PORTABLE_BURSTS_BUN, PORTABLE_CPU,
+    PORTABLE_ECHO, PORTABLE_ECHO_BUN, PORTABLE_MONOIO, RAW_ENGINES, SATURATED_ENGINES,
     SECURE_ENGINES, TLS_CONNECT, WHOLE, ahead_of_raw_bun, ahead_of_tls_peers,
     ahead_of_whole_servers, large_echo, tls_echo,
 };
@@ -33,6 +35,8 @@ pub static WORKS: &[Work] = &[
         servers: ENGINES,
         goals: &[
             PORTABLE_ECHO,
+            PORTABLE_ECHO_BUN,
+            PORTABLE_MONOIO,
             PORTABLE_CPU,
             ECHO_BUN,
             ECHO_MONOIO,
@@ -50,6 +54,8 @@ pub static WORKS: &[Work] = &[
         servers: ENGINES,
         goals: &[
             PORTABLE_ECHO,
+            PORTABLE_ECHO_BUN,
+            PORTABLE_MONOIO,
             PORTABLE_CPU,
             ECHO_BUN,
             ECHO_MONOIO,
@@ -68,6 +74,8 @@ pub static WORKS: &[Work] = &[
         servers: ENGINES,
         goals: &[
             PORTABLE_ECHO,
+            PORTABLE_ECHO_BUN,
+            PORTABLE_MONOIO,
             PORTABLE_CPU,
             ECHO_BUN,
             ECHO_MONOIO,
@@ -85,6 +93,8 @@ pub static WORKS: &[Work] = &[
         servers: RAW_ENGINES,
         goals: &[
             PORTABLE_ECHO,
+            PORTABLE_ECHO_BUN,
+            PORTABLE_MONOIO,
             PORTABLE_CPU,
             Goal::cpu(RAW, BUN).must(0.93).stretch(0.80),
             Goal::cpu(RAW, MONOIO),
@@ -143,6 +153,8 @@ pub static WORKS: &[Work] = &[
         servers: ENGINES,
         goals: &[
             PORTABLE_BROADCAST,
+            PORTABLE_BROADCAST_BUN,
+            PORTABLE_MONOIO,
             PORTABLE_CPU,
             Goal::cpu(RAW, BUN),
             Goal::cpu(RAW, MONOIO),
@@ -161,6 +173,8 @@ pub static WORKS: &[Work] = &[
         servers: FAST_ENGINES,
         goals: &[
             PORTABLE_BROADCAST,
+            PORTABLE_BROADCAST_BUN,
+            PORTABLE_MONOIO,
             PORTABLE_CPU,
             Goal::cpu(RAW, BUN).must(0.82).stretch(0.70),
             BROADCAST_MONOIO,
@@ -209,7 +223,9 @@ pub static WORKS: &[Work] = &[
         figures: &[CpuPerMessage],
         servers: BURST_ENGINES,
         goals: &[
-            Goal::cpu(RAW_PORTABLE, BUN).must(0.90),
+            PORTABLE_BURSTS,
+            PORTABLE_BURSTS_BUN,
+            PORTABLE_MONOIO,
             PORTABLE_CPU,
             Goal::cpu(RAW, BUN).must(0.87).stretch(0.70),
             MERGED_MONOIO,
@@ -245,6 +261,8 @@ pub static WORKS: &[Work] = &[
         servers: RAW_ENGINES,
         goals: &[
             Goal::alone(BytesPerConnection, RAW_PORTABLE).must(257.0),
+            Goal::ratio(BytesPerConnection, RAW_PORTABLE, UWEBSOCKETS),
+            Goal::ratio(BytesPerConnection, RAW_PORTABLE, MONOIO_EPOLL_LEAN),
             Goal::alone(BytesPerConnection, RAW)
                 .must(100.0)
                 .stretch(72.0),

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use shardcast_bench::advice;
 use shardcast_bench::catalogue;
 use shardcast_bench::compare::compare;
+use shardcast_bench::drivers::drivers;
 use shardcast_bench::host::Host;
 use shardcast_bench::instructions::{Counts, TOLERANCE, Verdict};
 use shardcast_bench::journal::{Journal, newest};
@@ -44,6 +45,12 @@ enum Subcommands {
     /// Put results into README.md, between its markers, into bench/results/latest.md, and on a page
     /// for browsers, report.html in the target folder.
     Readme {
+        /// These, as one, instead of the newest.
+        #[arg(long, value_name = "FILE")]
+        results: Vec<PathBuf>,
+    },
+    /// Print what epoll costs beside io_uring, from what `compare --set drivers` found.
+    Drivers {
         /// These, as one, instead of the newest.
         #[arg(long, value_name = "FILE")]
         results: Vec<PathBuf>,
@@ -152,7 +159,7 @@ fn obey(command: Subcommands) -> Result<(), Box<dyn Error>> {
                 return Ok(());
             };
             let read = Results::read(&[&path])?;
-            println!("{}", section(&read));
+            println!("{}\n{}", section(&read), drivers(&read));
             eprintln!("kept in {}", path.display());
             if arguments.write_readme {
                 readme(repository, &[path])?;
@@ -163,6 +170,14 @@ fn obey(command: Subcommands) -> Result<(), Box<dyn Error>> {
             readme(repository, &[newest(&results)?])
         }
         Subcommands::Readme { results: files } => readme(repository, &files),
+        Subcommands::Drivers { results: files } => {
+            let files = match files[..] {
+                [] => vec![newest(&results)?],
+                _ => files,
+            };
+            print!("{}", drivers(&Results::read(&files)?));
+            Ok(())
+        }
         Subcommands::Instructions { write } => {
             instructions(repository, &results.join("instructions.json"), write)
         }

@@ -1,10 +1,12 @@
 //! Who takes part in works, and what is promised of many of them. Used by [`crate::works`] alone.
 
+use crate::portable::RAW_PORTABLE;
 use crate::product::NATIVE;
 use crate::server::{
-    BUN, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATS, NCHAN, NODE_WS, RAW,
-    RAW_BEFORE, RAW_KEPT, RAW_PORTABLE, RAW_TLS, RAW_TLS_BEFORE, RAW_TWO_SHARDS, SOCKETIO_BUN,
-    SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE, TUNGSTENITE_EACH, TUNGSTENITE_TLS,
+    BUN, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, MONOIO_EPOLL,
+    MONOIO_EPOLL_LEAN, NATS, NCHAN, NODE_WS, RAW, RAW_BEFORE, RAW_KEPT, RAW_TLS, RAW_TLS_BEFORE,
+    RAW_TWO_SHARDS, SOCKETIO_BUN, SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE,
+    TUNGSTENITE_EACH, TUNGSTENITE_TLS, UWEBSOCKETS,
 };
 use crate::work::Figure::CpuPerMessage;
 use crate::work::{Baseline, Figure, Goal, Group, Work};
@@ -15,8 +17,11 @@ pub(super) const ENGINES: &[Server] = &[
     RAW_BEFORE,
     RAW_PORTABLE,
     NATIVE,
+    UWEBSOCKETS,
     BUN,
     MONOIO,
+    MONOIO_EPOLL,
+    MONOIO_EPOLL_LEAN,
     FASTWEBSOCKETS,
     TUNGSTENITE,
     SOCKUDO_WS,
@@ -31,8 +36,10 @@ pub(super) const FAST_ENGINES: &[Server] = &[
     RAW_BEFORE,
     RAW_PORTABLE,
     NATIVE,
+    UWEBSOCKETS,
     BUN,
     MONOIO,
+    MONOIO_EPOLL,
     FASTWEBSOCKETS,
     TUNGSTENITE,
     SOCKUDO_WS,
@@ -43,8 +50,11 @@ pub(super) const RAW_ENGINES: &[Server] = &[
     RAW,
     RAW_BEFORE,
     RAW_PORTABLE,
+    UWEBSOCKETS,
     BUN,
     MONOIO,
+    MONOIO_EPOLL,
+    MONOIO_EPOLL_LEAN,
     FASTWEBSOCKETS,
     TUNGSTENITE,
     SOCKUDO_WS,
@@ -58,6 +68,7 @@ pub(super) const CROWD_ENGINES: &[Server] = &[
     RAW_BEFORE,
     RAW_TWO_SHARDS,
     NATIVE,
+    UWEBSOCKETS,
     BUN,
     MONOIO,
     FASTWEBSOCKETS,
@@ -73,9 +84,11 @@ pub(super) const BURST_ENGINES: &[Server] = &[
     RAW_PORTABLE,
     RAW_BEFORE,
     NATIVE,
+    UWEBSOCKETS,
     BUN,
     MONOIO,
     MONOIO_EACH,
+    MONOIO_EPOLL,
     FASTWEBSOCKETS,
     TUNGSTENITE,
     TUNGSTENITE_EACH,
@@ -87,6 +100,7 @@ pub(super) const SATURATED_ENGINES: &[Server] = &[
     RAW,
     RAW_BEFORE,
     NATIVE,
+    UWEBSOCKETS,
     BUN,
     MONOIO,
     MONOIO_EACH,
@@ -108,7 +122,14 @@ pub(super) const WHOLE: &[Server] = &[
 
 pub(super) const BEST_PEER: Baseline = Baseline::Best(
     "best peer",
-    &[BUN, MONOIO, FASTWEBSOCKETS, TUNGSTENITE, SOCKUDO_WS],
+    &[
+        UWEBSOCKETS,
+        BUN,
+        MONOIO,
+        FASTWEBSOCKETS,
+        TUNGSTENITE,
+        SOCKUDO_WS,
+    ],
 );
 pub(super) const BEST_WHOLE_SERVER: Baseline = Baseline::Best(
     "best whole server",
@@ -118,9 +139,15 @@ pub(super) const BEST_WHOLE_SERVER: Baseline = Baseline::Best(
 pub(super) const FLOOR_CPU: Goal = Goal::cpu(RAW, FLOOR).must(1.10).stretch(1.03);
 /// Beside an older build: what was added costs nothing where it is off. 5 % can be measured here.
 pub(super) const BEFORE_CPU: Goal = Goal::cpu(RAW, RAW_BEFORE).must(1.05).stretch(1.01);
-/// epoll beside epoll: Bun has uWebSockets inside.
-pub(super) const PORTABLE_ECHO: Goal = Goal::cpu(RAW_PORTABLE, BUN).must(1.00);
-pub(super) const PORTABLE_BROADCAST: Goal = Goal::cpu(RAW_PORTABLE, BUN).must(0.95);
+/// epoll beside epoll: uWebSockets by itself, and inside of Bun.
+pub(super) const PORTABLE_ECHO: Goal = Goal::cpu(RAW_PORTABLE, UWEBSOCKETS).must(1.00);
+pub(super) const PORTABLE_ECHO_BUN: Goal = Goal::cpu(RAW_PORTABLE, BUN).must(1.00);
+pub(super) const PORTABLE_BROADCAST: Goal = Goal::cpu(RAW_PORTABLE, UWEBSOCKETS).must(0.95);
+pub(super) const PORTABLE_BROADCAST_BUN: Goal = Goal::cpu(RAW_PORTABLE, BUN).must(0.95);
+pub(super) const PORTABLE_BURSTS: Goal = Goal::cpu(RAW_PORTABLE, UWEBSOCKETS).must(0.90);
+pub(super) const PORTABLE_BURSTS_BUN: Goal = Goal::cpu(RAW_PORTABLE, BUN).must(0.90);
+/// What a driver on monoio would have had to come to.
+pub(super) const PORTABLE_MONOIO: Goal = Goal::cpu(RAW_PORTABLE, MONOIO_EPOLL);
 /// What epoll costs beside io_uring: no promise, and no work without the figure.
 pub(super) const PORTABLE_CPU: Goal = Goal::cpu(RAW_PORTABLE, RAW);
 /// What JSON may cost an echo, and a delivery.

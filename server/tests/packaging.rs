@@ -1,9 +1,9 @@
 //! The Debian package: made by `deploy/package` from the program that was built, then installed,
 //! run, updated, removed and purged in a tree of its own, with the real tools; the tree of an
-//! image; and what the program brings for shells and `man`.
+//! image, and the image in a container; and what the program brings for shells and `man`.
 
 use serde_json::Value;
-use shardcast_patience::{PATIENCE, Program, leave_out};
+use shardcast_patience::{PATIENCE, Program, leave_out, say_left_out};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -322,9 +322,9 @@ fn profile(without: &[&str]) -> String {
 }
 
 /// What an image holds serves by itself, as nobody, under the profile on io_uring, and without its
-/// three calls, as containers' default profiles are, on epoll.
+/// three calls, as containers' default profiles are, on epoll. The image of it does in a container.
 #[test]
-fn the_image_s_tree_serves_under_seccomp() {
+fn the_image_and_its_tree_serve_under_seccomp() {
     let folder = Folder::new("image");
     let output = folder.path("made");
     fs::create_dir_all(&output).expect("a folder");
@@ -351,6 +351,81 @@ fn the_image_s_tree_serves_under_seccomp() {
             "--config",
             "/etc/shardcast/shardcast.toml",
         ]);
+        serves(command, driver);
+    }
+    serves_in_containers(&folder, &tree);
+}
+
+/// An image and its containers in a store of their own, which end with the value.
+struct Containers<'f>(&'f Folder);
+
+impl Containers<'_> {
+    /// Debian 12's crun takes no host that has both generations of control groups, runc does.
+    fn podman(&self) -> Command {
+        let mut podman = Command::new("podman");
+        podman.arg("--root").arg(self.0.path("store"));
+        podman.arg("--runroot").arg(self.0.path("runs"));
+        podman.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]);
+        podman.args(["--events-backend", "none", "--runtime", "runc"]);
+        podman
+    }
+
+    /// Limits are those that any host grants: podman would raise them to its own.
+    fn run(&self, options: &[&str]) -> Command {
+        let mut run = self.podman();
+        run.args(["run", "--rm", "--network", "host"]);
+        run.args([
+            "--ulimit",
+            "nofile=4096:4096",
+            "--ulimit",
+            "nproc=4096:4096",
+        ]);
+        run.args(options).arg("shardcast");
+        run
+    }
+}
+
+impl Drop for Containers<'_> {
+    fn drop(&mut self) {
+        let mut remove = self.podman();
+        remove.args(["rm", "--all", "--force", "--time", "0"]);
+        let _all_are_gone = remove.output();
+    }
+}
+
+/// The Containerfile's image by a real runtime: under the runtime's own profile, and under ours.
+fn serves_in_containers(folder: &Folder, tree: &Path) {
+    if !has("podman") {
+        leave_out("podman, which runs the image in a container");
+        return;
+    }
+    let containers = Containers(folder);
+    let mut build = containers.podman();
+    build.args(["build", "--quiet", "--tag", "shardcast", "--file"]);
+    build.arg(root().join("deploy/Containerfile")).arg(tree);
+    succeeds(&mut build);
+    // The tree has served outside of one.
+    let probe = containers.run(&[]).arg("--version").output();
+    let probe = probe.expect("it can be started");
+    if !probe.status.success() {
+        let why = String::from_utf8_lossy(&probe.stderr);
+        say_left_out(&format!("containers, which this machine refuses: {why}"));
+        return;
+    }
+    // Those of Docker and containerd refuse io_uring; older ones of podman do not.
+    let own = fs::read_to_string("/usr/share/containers/seccomp.json").unwrap_or_default();
+    let driver = match own.contains("io_uring_setup") {
+        true => " driver uring,",
+        false => " driver portable,",
+    };
+    let ours = root().join("deploy/seccomp.json");
+    let ours = format!("seccomp={}", ours.display());
+    for (options, driver) in [
+        (&[][..], driver),
+        (&["--security-opt", &ours], " driver uring,"),
+    ] {
+        let mut command = containers.run(options);
+        command.args(["serve", "--config", "/etc/shardcast/shardcast.toml"]);
         serves(command, driver);
     }
 }

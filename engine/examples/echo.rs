@@ -13,7 +13,7 @@ use std::time::Duration;
 const USAGE: &str = "\
 Answers every WebSocket message on any path with the same message.
 
-usage: echo --listen ADDRESS [--max-message BYTES] [--compress] [--handshake-timeout 5s] [--frame-timeout 5s] [--shards N]
+usage: echo --listen ADDRESS [--max-message BYTES] [--compress] [--handshake-timeout 5s] [--frame-timeout 5s] [--shards N] [--driver D]
 
   --listen ADDRESS        where clients connect, such as 127.0.0.1:9001
   --max-message BYTES     longest message, 65536 without it
@@ -21,6 +21,7 @@ usage: echo --listen ADDRESS [--max-message BYTES] [--compress] [--handshake-tim
   --handshake-timeout D   to complete a request, in s or ms, 5s without it
   --frame-timeout D       to complete a frame, in s or ms, 30s without it
   --shards N              threads, one per core without it
+  --driver D              auto, uring (io_uring) or portable (epoll); auto without it
   --help                  this text";
 /// What an outbox holds beside one message of the largest size: its header and control frames.
 const OUTBOX_SPARE_BYTES: usize = 64 << 10;
@@ -87,6 +88,11 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String>
             }
             "--frame-timeout" => {
                 config.frame_timeout = duration(&value).ok_or_else(|| wrong("a duration"))?;
+            }
+            "--driver" => {
+                config.driver = value
+                    .parse()
+                    .map_err(|_| wrong("auto, uring or portable"))?;
             }
             "--shards" => config.shards = value.parse().map_err(|_| wrong("a number of shards"))?,
             _ => return Err(format!("unknown flag {flag}")),

@@ -1,5 +1,5 @@
-//! Our own servers on epoll, as on hosts that refuse io_uring, each beside the same one on io_uring.
-//! Listed by `servers`, chosen by plans; `drivers` says what came of the pairs.
+//! Our own servers on epoll, as on hosts that refuse io_uring, each beside the same one on
+//! io_uring. Listed by `servers`, chosen by plans; `drivers` says what came of the pairs.
 
 use crate::product::{CENTRIFUGE_JSON, CENTRIFUGE_PROTOBUF, NATIVE, serve};
 use crate::server::{RAW, RAW_DEFLATE, RAW_TLS, RAW_TWO_SHARDS, SERVER_CPU, Server};

@@ -6,7 +6,7 @@
 //! backend cannot have seen, is sent a second time. Used by the hooks.
 
 use crate::gateway::answers::{self, Unusable};
-use crate::gateway::breaker::{Breaker, BreakerState, CallEnd};
+use crate::gateway::breaker::{Breaker, BreakerState, CallEnd, Pass};
 use crate::gateway::counts::{CallOutcome, GatewayCounts};
 use crate::gateway::not_answered::NotAnswered;
 use crate::gateway::options::{BackendPlace, EventKind, GatewayOptions, WhenDown};
@@ -205,13 +205,15 @@ impl Gateway {
 
     async fn attempt(&self, event: &GatewayEvent) -> Result<Answer, NotAnswered> {
         let _place = self.place().await?;
-        if !self.with_breaker(|breaker| breaker.lets_through(Instant::now())) {
+        let pass = self.with_breaker(|breaker| breaker.lets_through(Instant::now()));
+        let Some(pass) = pass else {
             return Err(NotAnswered::NotSent(
                 "it has failed too often lately".to_owned(),
             ));
-        }
+        };
         let mut told = TellsBreaker {
             gateway: self,
+            pass,
             end: CallEnd::Abandoned,
             began: Instant::now(),
         };
@@ -282,6 +284,7 @@ impl Drop for Waits<'_> {
 /// was over has failed.
 struct TellsBreaker<'g> {
     gateway: &'g Gateway,
+    pass: Pass,
     end: CallEnd,
     began: Instant,
 }
@@ -301,7 +304,7 @@ impl Drop for TellsBreaker<'_> {
             counts.answered_after(took);
         }
         self.gateway
-            .with_breaker(|breaker| breaker.ended(end, Instant::now()));
+            .with_breaker(|breaker| breaker.ended(self.pass, end, Instant::now()));
     }
 }
 

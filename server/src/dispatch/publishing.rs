@@ -14,7 +14,7 @@ use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::session::pending::{Awaited, AwaitedPlaces, Pending, PublishedRoom, Shape};
 use crate::wire::failure::{BAD_USER, problem_of_publish, too_many_waiting};
-use crate::wire::publication::{self, Added, SignedData};
+use crate::wire::publication::{self, Added, INFO_BYTES_MAX, SignedData};
 use shardcast_engine::{
     EncodingId, Publication, PublicationKind, Publish, PublishError, Tag, Target, Topic,
 };
@@ -170,6 +170,8 @@ fn publish_of(
 fn sender_shown<'c>(cx: &'c Context<'_>) -> Option<(&'c str, &'c str)> {
     let identity = cx.identity();
     let info = identity.claims().and_then(|claims| claims.info());
+    // Of a longer one nothing is shown.
+    let info = info.filter(|info| info.len() <= INFO_BYTES_MAX);
     if identity.name().is_none() && info.is_none() {
         return None;
     }

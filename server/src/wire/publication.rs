@@ -131,7 +131,10 @@ pub(crate) fn content_of_elsewhere(
     added: Added,
     bytes_max: usize,
 ) -> Option<Content> {
-    let (_, value) = said_by(publication)?;
+    let (sender, value) = said_by(publication)?;
+    if !sender.is_none_or(is_sender) {
+        return None;
+    }
     let dialect = match value {
         Value::Json(raw) => Raw::parse(raw.as_str()).map(|_| Dialect::NativeJson)?,
         Value::Pack(pack) => Pack::parse(pack.as_bytes()).map(|_| Dialect::MessagePack)?,
@@ -139,6 +142,18 @@ pub(crate) fn content_of_elsewhere(
     };
     let frames = frames_of(is_present, dialect, publication, added, bytes_max).ok()?;
     Some(Content::of_elsewhere(publication, frames))
+}
+
+/// Whether a connection could have been shown to others so.
+fn is_sender(sender: Sender<'_>) -> bool {
+    let fits = |info: Value<'_>| match info {
+        Value::Json(raw) => {
+            raw.as_str().len() <= INFO_BYTES_MAX && Raw::parse(raw.as_str()).is_some()
+        }
+        Value::Pack(_) | Value::Bytes(_) => false,
+    };
+    let is_name = |name: &str| name.len() <= USER_BYTES_MAX;
+    sender.user.is_none_or(is_name) && sender.info.is_none_or(fits)
 }
 
 fn frames_of(
@@ -442,6 +457,26 @@ mod tests {
                 let read = sender.info.map_or("".as_bytes(), |info| info.as_bytes());
                 assert_eq!(read, info.as_bytes());
             }
+        }
+    }
+
+    #[test]
+    fn a_sender_that_no_server_writes_is_refused() {
+        let publish = |user: &str, info: &str| {
+            let signed = SignedData::new(user, info, Value::Json(Raw::of_serializer("{}")));
+            let (data, data_encoding) = signed.as_data();
+            let publication = Publication {
+                topic: None,
+                kind: PublicationKind::Elsewhere { from: "0-1-1@b" },
+                data,
+                data_encoding,
+            };
+            content_of_elsewhere(|_| true, &publication, Added::Nothing, 1 << 20).is_some()
+        };
+        let long = format!("\"{}\"", "x".repeat(INFO_BYTES_MAX - 1));
+        assert!(publish("ann", "{}") && publish("ann", ""));
+        for info in ["}\n{", "{", "{}{}", "nul", &long] {
+            assert!(!publish("ann", info), "{info}");
         }
     }
 

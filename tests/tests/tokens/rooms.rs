@@ -62,6 +62,39 @@ fn join(room: &str) -> Value {
 }
 
 #[test]
+fn a_long_info_is_not_shown_and_changes_no_message() {
+    let folder = Folder::new();
+    let served = served(&folder, "[centrifuge]\nenabled = true\n");
+    let (mut other, _) = connected(&served, &claims());
+    assert_eq!(ask(&mut other, &join("chat")), "joined");
+    // Somebody is there who is shown what tokens say of their bearers.
+    let path = "/connection/websocket";
+    let (mut shown, head, _) = asked(
+        served.address("ws"),
+        path,
+        &bearer(&hs256(SECRET, &claims())),
+    );
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    shown.say(r#"{"id":1,"connect":{}}"#);
+    assert!(shown.hear().contains(r#""id":1"#));
+    shown.say(r#"{"id":2,"subscribe":{"channel":"chat"}}"#);
+    assert!(shown.hear().contains(r#""id":2"#));
+    for length in [10, 1_022, 1_023, 5_000, 10_000] {
+        let info = json!("x".repeat(length));
+        let (mut speaker, _) = connected(&served, &with("info", info.clone()));
+        assert_eq!(ask(&mut speaker, &join("chat")), "joined");
+        speaker.say(&json!({"type": "publish", "room": "chat", "data": length}).to_string());
+        let heard: Value = serde_json::from_str(&other.hear()).expect("JSON");
+        assert_eq!(heard["data"], length, "{heard}");
+        let heard: Value = serde_json::from_str(&shown.hear()).expect("JSON");
+        let publication = &heard["push"]["pub"];
+        assert_eq!(publication["data"], length, "{heard}");
+        let is_shown = publication["info"]["conn_info"] == info;
+        assert_eq!(is_shown, length <= 1_022, "{heard}");
+    }
+}
+
+#[test]
 fn a_grant_lets_in_where_a_rule_does_not_and_nowhere_else() {
     let folder = Folder::new();
     let served = served(&folder, "");

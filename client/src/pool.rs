@@ -15,7 +15,7 @@ use crate::policy::{Chooser, Load, PoolPolicy, owner};
 use crate::publish::{Ask, Publish, Target};
 use crate::room::Handler;
 use crate::shared::Shared;
-use crate::state::{State, Status};
+use crate::state::{NextStatus, State, next_status};
 use crate::subscription::{Keeper, SubscribeOptions, Subscription};
 use foldhash::fast::RandomState;
 use serde::Serialize;
@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// Members of one pool.
 const MEMBERS_MAX: usize = 64;
@@ -399,7 +399,7 @@ impl Keeper for PoolShared {
 
 /// What the supervisor knows of a member.
 struct Watched {
-    status: watch::Receiver<Status>,
+    changed: NextStatus,
     /// Asked for a sign of life, and not answered.
     check: Option<Pending<IgnoredAny>>,
     is_up: bool,
@@ -413,7 +413,7 @@ async fn supervise(shared: Arc<PoolShared>, health_check: Duration) {
             let mut status = member.status();
             status.mark_changed();
             Watched {
-                status,
+                changed: next_status(status),
                 check: None,
                 is_up: false,
             }
@@ -469,12 +469,11 @@ impl Watched {
             }
             return true;
         }
-        // A closed channel is that of a member that is gone.
-        let changed = pin!(self.status.changed()).poll(cx).is_ready();
-        if !changed {
+        let Poll::Ready(mut status) = self.changed.as_mut().poll(cx) else {
             return false;
-        }
-        let state = self.status.borrow_and_update().state;
+        };
+        let state = status.borrow_and_update().state;
+        self.changed = next_status(status);
         let is_up = matches!(
             state,
             State::Connected | State::Authenticated | State::Recovering

@@ -4,6 +4,8 @@
 //! core, which tells every change.
 
 use crate::error::Error;
+use std::pin::Pin;
+use tokio::sync::watch;
 
 /// Where a client stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +36,20 @@ pub struct Status {
     /// Why the last connection ended or could not be made; with [`State::Closed`] why the client
     /// has ended, or nothing after `close`.
     pub error: Option<Error>,
+}
+
+/// The status of a client, once it has changed: kept until it is ready, for one that is dropped
+/// wakes nobody.
+pub(crate) type NextStatus = Pin<Box<dyn Future<Output = watch::Receiver<Status>> + Send>>;
+
+pub(crate) fn next_status(mut status: watch::Receiver<Status>) -> NextStatus {
+    Box::pin(async move {
+        match status.changed().await {
+            Ok(()) => status,
+            // It is gone with its client.
+            Err(_) => std::future::pending().await,
+        }
+    })
 }
 
 /// What leads from one state to another.

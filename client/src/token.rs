@@ -5,8 +5,11 @@
 
 use crate::error::BoxError;
 use std::fmt;
+use std::future::{poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// What a provider of tokens returns.
 pub type TokenFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
@@ -33,8 +36,16 @@ impl TokenProvider {
         TokenProvider(Arc::new(move || Box::pin(provider())))
     }
 
+    /// Asks. A provider that panics has no token, and harms nobody else.
     pub(crate) fn ask(&self) -> TokenFuture {
-        (self.0)()
+        let panicked = || Err("the provider of tokens panicked".into());
+        let Ok(mut asked) = catch_unwind(AssertUnwindSafe(|| (self.0)())) else {
+            return Box::pin(ready(panicked()));
+        };
+        Box::pin(poll_fn(move |cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| asked.as_mut().poll(cx)));
+            polled.unwrap_or_else(|_| Poll::Ready(panicked()))
+        }))
     }
 }
 
@@ -57,4 +68,31 @@ pub enum TokenIn {
     /// As the first message, before anything else: the one way in which the server can say why it
     /// refuses a token.
     Message,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::{Context, Waker};
+
+    #[test]
+    fn a_provider_that_panics_has_no_token() {
+        async fn panics() -> Result<String, BoxError> {
+            panic!("a provider that fails");
+        }
+        let providers = [
+            TokenProvider::new(panics),
+            TokenProvider::new(|| -> std::future::Ready<Result<String, BoxError>> {
+                panic!("a provider that fails at once")
+            }),
+        ];
+        for provider in providers {
+            let mut asked = provider.ask();
+            let polled = asked.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(polled, Poll::Ready(Err(_))));
+        }
+        let mut asked = TokenProvider::fixed("token").ask();
+        let polled = asked.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Ok(token)) if token == "token"));
+    }
 }

@@ -96,6 +96,8 @@ fn an_endpoint_that_is_gone_leaves_the_pool_and_comes_back() {
         let mut pooled = options(PoolPolicy::RoundRobin, 0);
         // Members go to the endpoint that stands.
         pooled.client.reconnect.max = Duration::from_millis(50);
+        // What becomes of them is heard of at once, not with the next check.
+        pooled.health_check = Duration::from_secs(3_600);
         let pool = Pool::connect(&endpoints, pooled).expect("good options");
         while pool.healthy() < 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;

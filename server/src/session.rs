@@ -24,6 +24,7 @@ pub(crate) mod origin;
 pub(crate) mod pending;
 pub(crate) mod permits;
 pub(crate) mod permitting;
+pub(crate) mod question;
 pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod refusals;

@@ -11,11 +11,12 @@ use crate::broker::interest::{Interest, Steps};
 use crate::broker::node::ClusterNode;
 use crate::broker::ordering::news::OrderedNews;
 use crate::broker::subject::Subject;
+use crate::session::question::ask;
 use shardcast_engine::Handle as Engine;
 use shardcast_engine::{Answer, Event, EventKind, Events, FoundTopic, Query, TopicName};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// The task.
@@ -86,15 +87,22 @@ impl<B: Broker> Subscribing<B> {
         if self.look_through().await.is_none() {
             return;
         }
+        let mut again = None;
         loop {
             let due = self.interest.expire(self.now_ms());
-            let again = self.tell().await;
+            // Who was refused does not ask with every event.
+            if again.is_none_or(|again| again <= Instant::now()) {
+                again = self.tell().await;
+            }
             let due = due.map(|at_ms| self.began + Duration::from_millis(at_ms));
             let due = due.into_iter().chain(again).min();
             tokio::select! {
                 biased;
                 changed = self.link.changed() => match changed {
-                    Ok(()) => self.come_back().await,
+                    Ok(()) => {
+                        again = None;
+                        self.come_back().await;
+                    }
                     Err(_) => return,
                 },
                 room = wanted(&mut self.ordering) => {
@@ -254,22 +262,9 @@ impl<B: Broker> Subscribing<B> {
 
     /// Topics behind this one, and whether there are more.
     async fn page(&self, after: Option<TopicName>) -> Option<(Vec<FoundTopic>, bool)> {
-        loop {
-            let (sender, answer) = oneshot::channel();
-            let reply = Box::new(move |answer| {
-                let _nobody_waits = sender.send(answer);
-            });
-            let asked = self.node.engine.query(one_topic(after.clone()), reply);
-            match asked {
-                Ok(()) => match answer.await.ok()? {
-                    Answer::Topics(found) => return Some((found.items, found.more)),
-                    _ => return None,
-                },
-                Err(shardcast_engine::QueryError::Refused(shardcast_engine::Refused::Busy)) => {
-                    self.node.engine.ready().await;
-                }
-                Err(_) => return None,
-            }
+        match ask(&self.node.shared, one_topic(after)).await {
+            Ok(Answer::Topics(found)) => Some((found.items, found.more)),
+            Ok(_) | Err(_) => None,
         }
     }
 }

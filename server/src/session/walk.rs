@@ -6,11 +6,10 @@
 
 use crate::session::context::Context;
 use crate::session::handle::{Handle, ShardTask};
-use crate::session::retry::{Queue, place_in};
+use crate::session::question::ask;
 use crate::wire::connection_id::ConnectionId;
 use shardcast_engine::{
-    Address, Answer, Found, FoundConnection, FoundTopic, Query, QueryError, Refused, TopicDetail,
-    TopicName,
+    Address, Answer, Found, FoundConnection, FoundTopic, Query, Refused, TopicDetail, TopicName,
 };
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -73,7 +72,7 @@ impl Handle {
                 limit,
             },
         };
-        match self.query(query).await? {
+        match ask(&self.shared, query).await? {
             Answer::Connections(found) => Ok(found),
             _ => Err(Refused::Stopped),
         }
@@ -88,7 +87,7 @@ impl Handle {
         after: Option<TopicName>,
         limit: usize,
     ) -> Result<Found<FoundTopic>, Refused> {
-        match self.query(Query::Topics { after, limit }).await? {
+        match ask(&self.shared, Query::Topics { after, limit }).await? {
             Answer::Topics(found) => Ok(found),
             _ => Err(Refused::Stopped),
         }
@@ -99,24 +98,9 @@ impl Handle {
     /// # Errors
     /// The server stops.
     pub(crate) async fn topic_at_home(&self, topic: TopicName) -> Result<TopicDetail, Refused> {
-        match self.query(Query::Topic { topic }).await? {
+        match ask(&self.shared, Query::Topic { topic }).await? {
             Answer::Topic(found) => Ok(*found),
             _ => Err(Refused::Stopped),
-        }
-    }
-
-    async fn query(&self, query: Query) -> Result<Answer, Refused> {
-        loop {
-            let (sender, answer) = oneshot::channel();
-            let reply = Box::new(move |answer: Answer| {
-                let _nobody_waits = sender.send(answer);
-            });
-            let asked = self.shared.engine().map_err(QueryError::from);
-            match asked.and_then(|engine| engine.query(query.clone(), reply)) {
-                Ok(()) => return answer.await.map_err(|_| Refused::Stopped),
-                Err(QueryError::Refused(Refused::Busy)) => place_in(&self.shared, Queue::Any).await,
-                Err(_) => return Err(Refused::Stopped),
-            }
         }
     }
 }

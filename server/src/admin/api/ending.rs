@@ -165,8 +165,8 @@ impl AdminApi {
         };
         let placed = self.bans.ban(banned, Instant::now(), time);
         placed.map_err(|full| AdminProblem::new(StatusCode::CONFLICT, full.to_string()))?;
-        let disconnected = self.end(whom, code, &reason).await?;
         self.keep().await?;
+        let disconnected = self.end(whom, code, &reason).await?;
         Ok(Disconnected { disconnected })
     }
 

@@ -16,15 +16,12 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use shardcast_engine::{
-    Answer, HistoryQuery, Loss, PresenceQuery, Query, ReadOrder, Since, TopicName,
-};
+use shardcast_engine::{HistoryQuery, Loss, PresenceQuery, Query, ReadOrder, Since, TopicName};
 use shardcast_protocol::dialect;
 use shardcast_protocol::dialect::centrifuge::{PUBLICATION, TAG_OF_EVENTS, tagged, tags_in};
 use shardcast_protocol::json::Raw;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use tokio::sync::oneshot;
 
 /// Most channels of one broadcast.
 const CHANNELS_PER_BROADCAST_MAX: usize = 1_000;
@@ -272,9 +269,8 @@ pub(crate) async fn channels(handle: &Handle, asked: ChannelsParams) -> Done {
     let (mut channels, mut after) = (Map::new(), None);
     loop {
         let limit = Query::ITEMS_MAX;
-        let found = match query(handle, Query::Topics { after, limit }).await? {
-            Answer::Topics(found) => found,
-            _ => return Err(Failure::from(unavailable(NOT_LISTED)).into()),
+        let Ok(found) = handle.page_of_topics(after, limit).await else {
+            return Err(Failure::from(unavailable(NOT_LISTED)).into());
         };
         for topic in &found.items {
             // Users stand behind the rooms.
@@ -293,18 +289,7 @@ pub(crate) async fn channels(handle: &Handle, asked: ChannelsParams) -> Done {
     }
 }
 
-const NOT_LISTED: &str = "too much is asked of the server, or it stops";
-
-async fn query(handle: &Handle, query: Query) -> Result<Answer, ApiError> {
-    let busy = || ApiError::from(Failure::from(unavailable(NOT_LISTED)));
-    let (sender, answer) = oneshot::channel();
-    let reply = Box::new(move |answer: Answer| {
-        let _nobody_waits = sender.send(answer);
-    });
-    let engine = handle.shared.engine().map_err(|_| busy())?;
-    engine.query(query, reply).map_err(|_| busy())?;
-    answer.await.map_err(|_| busy())
-}
+const NOT_LISTED: &str = "the server stops";
 
 /// Whether a name fits a pattern, where `*` stands for anything and `?` for one character.
 fn fits(pattern: &str, name: &str) -> bool {

@@ -94,6 +94,9 @@ pub struct BadCluster {
 impl Cluster {
     /// Most servers that may be named.
     pub const URLS_MAX: usize = 16;
+    /// Longest name that a node's rooms may have (`Config::room_name_bytes_max`): escaped,
+    /// a NATS subject has room for it, and so has a word between nodes.
+    pub const ROOM_NAME_BYTES_MAX: usize = 512;
     /// What [`Cluster::presence_lease`] may be.
     pub const LEASE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
     /// What [`Cluster::linger`] may be.

@@ -12,6 +12,7 @@ use super::room_keys;
 use super::rooms::Rooms;
 use super::settings::Settings;
 use super::value::{show_duration, show_size};
+use crate::broker::Cluster;
 use crate::namespace::history::MESSAGE_HEADROOM_BYTES;
 use crate::namespace::{History, NameRules, Newcomers, PresenceOf, RoomOrder};
 use shardcast_engine::{Pinning, ProxyProtocol};
@@ -189,6 +190,13 @@ impl CrossChecks<'_> {
             ..
         } = self.settings;
         let engine_max = engine.room_name_bytes_max;
+        if self.settings.cluster.is_one_of_many() && engine_max > Cluster::ROOM_NAME_BYTES_MAX {
+            let rule = format!(
+                "must be at most {} in a cluster (cluster.broker): brokers bound what they call a room",
+                Cluster::ROOM_NAME_BYTES_MAX
+            );
+            problems.push(self.breaks("limits.max_room_name_bytes", rule));
+        }
         let too_long = format!("must be at most limits.max_room_name_bytes ({engine_max})");
         if rooms.name_bytes_max.or(engine_max) > engine_max {
             problems.push(self.breaks(room_keys::MAX_NAME_BYTES.name, too_long.clone()));

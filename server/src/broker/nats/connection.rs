@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Between two looks at whether the server says anything; it is asked to in between.
@@ -22,6 +22,9 @@ const SILENT_LOOKS_MAX: u32 = 4;
 
 /// The longest time between two tries to connect, and the shortest.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+
+/// A connection that breaks sooner counts as a failed try.
+const STOOD: Duration = Duration::from_secs(1);
 
 /// What is read at a time.
 const READ_BYTES: usize = 64 << 10;
@@ -39,11 +42,18 @@ pub(super) async fn connect(shared: Arc<NatsShared>, hears: impl HearNats) {
         match shared.dial.dial(number).await {
             Ok(dialled) => {
                 tracing::info!(server = dialled.server, "connected to NATS");
-                failed = 0;
+                let since = Instant::now();
                 let ended = serve(&shared, dialled, &hears).await;
                 shared.end();
                 let error = ended.err().unwrap_or(io::ErrorKind::UnexpectedEof.into());
                 tracing::warn!(%error, "the connection to NATS broke");
+                // A server that lets in and ends at once is no better than one that is away.
+                if since.elapsed() >= STOOD {
+                    failed = 0;
+                } else {
+                    failed = failed.saturating_add(1);
+                    number += 1;
+                }
             }
             Err(error) => {
                 // Once a round, and less often the longer it lasts.

@@ -189,13 +189,16 @@ impl<B: Broker> Following<B> {
                 let followed = self.room(&room);
                 followed.room.want(has);
                 followed.waits = Some(Instant::now());
-                if !self.link.borrow().connected {
-                    return self.refuse_in(&room).await;
-                }
-                self.question(&room);
+                let is_connected = self.link.borrow().connected;
                 // Whoever tells the broker may wait for this task, so this one does not.
-                if self.wanted.try_send(room.clone()).is_err() {
+                if is_connected && self.wanted.try_send(room.clone()).is_ok() {
+                    self.question(&room);
+                } else {
                     self.refuse_in(&room).await?;
+                    // The broker is never told of it, so nothing else would end it.
+                    if !is_known {
+                        self.rooms.remove(&room);
+                    }
                 }
             }
             OrderedNews::Heard { room, entry } => {

@@ -89,6 +89,12 @@ impl RedisLog {
         ["log", "place"].map(|what| format!("{prefix}:{what}:{room}"))
     }
 
+    /// Where an idempotency key of a room is. The length tells where the room ends: neither may be
+    /// taken for part of the other, nor for a log.
+    fn repeat(&self, room: &str, key: &str) -> String {
+        format!("{}:key:{}:{room}:{key}", self.prefix, room.len())
+    }
+
     /// Appends all of these in order. The server is shown the script each time, so it never knows
     /// it only for some of them.
     ///
@@ -109,7 +115,10 @@ impl RedisLog {
             };
             let [log, place] = self.keys(&append.room);
             let (key, window) = match &append.key {
-                Some((key, window)) => (format!("{log}:{key}"), window.as_millis().max(1)),
+                Some((key, window)) => {
+                    let key = self.repeat(&append.room, key);
+                    (key, window.as_millis().max(1))
+                }
                 None => (log.clone(), 0),
             };
             let command = pipeline.cmd("EVALSHA").arg(self.append.get_hash()).arg(3);

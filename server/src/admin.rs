@@ -1,6 +1,8 @@
 //! What operators see: the admin port, the metrics, and the state behind both.
 
+pub(crate) mod answers;
 pub(crate) mod api;
+pub(crate) mod auditing;
 pub(crate) mod centrifugo;
 pub(crate) mod embedded;
 pub(crate) mod facts;

@@ -106,6 +106,14 @@ pub(crate) fn answered(answer: &impl Serialize) -> Called {
         .map_err(|error| AdminProblem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
+/// The status that a request of its own would be answered with.
+pub(crate) fn status_of(outcome: &Called) -> StatusCode {
+    match outcome {
+        Ok(_) => StatusCode::OK,
+        Err(problem) => problem.status(),
+    }
+}
+
 /// The engine takes no more.
 impl From<Refused> for AdminProblem {
     fn from(refused: Refused) -> AdminProblem {

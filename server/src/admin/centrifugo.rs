@@ -10,6 +10,7 @@ pub(crate) mod info;
 pub(crate) mod requests;
 pub(crate) mod rooms;
 
+use crate::admin::answers::AnswerRoom;
 use crate::session::handle::Handle;
 use error::ApiError;
 use info::ServerInfo;
@@ -76,17 +77,22 @@ impl CentrifugoApi {
         let lines = lines
             .map(<[u8]>::trim_ascii)
             .filter(|line| !line.is_empty());
-        let mut replies = Vec::new();
+        let (mut replies, mut room) = (Vec::new(), AnswerRoom::new());
         for (count, line) in lines.enumerate() {
             let done = match serde_json::from_slice::<Line<'_>>(line) {
                 _ if count == COMMANDS_MAX => Err(ApiError::bad_request(TOO_MANY)),
+                Ok(line) if room.is_full() && reads(&line.method) => {
+                    Err(ApiError::bad_request(FULL))
+                }
                 Ok(line) => {
                     let params = line.params.map_or("{}", RawValue::get);
                     self.run(&line.method, params.as_bytes()).await
                 }
                 Err(error) => Err(ApiError::bad_request(error.to_string())),
             };
-            replies.push(replied(done).to_string());
+            let reply = replied(done).to_string();
+            room.take(reply.len());
+            replies.push(reply);
             if count == COMMANDS_MAX {
                 break;
             }
@@ -100,12 +106,18 @@ impl CentrifugoApi {
             return Err(ApiError::bad_request(TOO_MANY));
         }
         let mut replies = Vec::with_capacity(batch.commands.len());
+        let mut room = AnswerRoom::new();
         for command in batch.commands {
             let mut methods = command.into_iter();
             let (Some((method, params)), None) = (methods.next(), methods.next()) else {
                 return Err(ApiError::bad_request("a command has one method"));
             };
-            let reply = match self.run(&method, params.get().as_bytes()).await {
+            let done = match room.is_full() && reads(&method) {
+                true => Err(ApiError::bad_request(FULL)),
+                false => self.run(&method, params.get().as_bytes()).await,
+            };
+            room.take(done.as_ref().map_or(0, |result| result.to_string().len()));
+            let reply = match done {
                 Ok(result) => Map::from_iter([(method, result)]),
                 Err(error) => Map::from_iter([("error".to_owned(), json!(error))]),
             };
@@ -137,6 +149,13 @@ impl CentrifugoApi {
             _ => Err(ApiError::METHOD_NOT_FOUND),
         }
     }
+}
+
+const FULL: &str = "the replies before it have 16 MiB: ask for it in another batch";
+
+/// Whether a method's reply may be long.
+fn reads(method: &str) -> bool {
+    matches!(method, "presence" | "history" | "channels")
 }
 
 const TOO_MANY: &str = "more than 1000 commands in a request";

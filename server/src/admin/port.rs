@@ -6,7 +6,8 @@
 
 use crate::admin::api::document::document;
 use crate::admin::api::operations::{Audited, OPERATIONS, Operation, Verb};
-use crate::admin::api::{Asked, Called};
+use crate::admin::api::{Asked, Called, status_of};
+use crate::admin::auditing::audit;
 use crate::admin::lifecycle::Stage;
 use crate::admin::metrics::{Metrics, exposition};
 use crate::admin::problem::AdminProblem;
@@ -207,14 +208,30 @@ async fn call(
         uri,
         body: body.clone(),
     };
-    let outcome = (operation.run)(api, asked).await;
-    if operation.audited == Audited::Yes {
-        audit(operation.id, &body, &outcome);
-    }
+    let outcome = match operation.audited {
+        Audited::No => (operation.run)(api, asked).await,
+        Audited::Parts | Audited::Yes => act(operation, state.clone(), asked).await,
+    };
     match outcome {
         Ok(answer) => json_of(answer.get().to_owned()),
         Err(problem) => problem.into_response(),
     }
+}
+
+/// A call that acts: what it begins is done to its end and audited, even if whoever called goes.
+async fn act(operation: &'static Operation, state: Arc<AdminState>, asked: Asked) -> Called {
+    let acting = tokio::spawn(async move {
+        let api = state.api.as_ref().ok_or_else(AdminProblem::stopping)?;
+        let body = asked.body.clone();
+        let outcome = (operation.run)(api, asked).await;
+        if operation.audited == Audited::Yes {
+            audit(operation.id, &body, status_of(&outcome));
+        }
+        outcome
+    });
+    acting
+        .await
+        .unwrap_or_else(|_| Err(AdminProblem::stopping()))
 }
 
 /// A method of the server API of Centrifugo. What acts on clients is audited.
@@ -257,31 +274,12 @@ fn audit_centrifugo(method: &str, body: &Bytes) {
         "lines" => "centrifugo",
         _ => return,
     };
-    let shown = &body[..body.len().min(AUDITED_BYTES_MAX)];
-    AuditEvent::AdminCalled {
-        call,
-        body: &String::from_utf8_lossy(shown),
-        status: StatusCode::OK.as_u16(),
-    }
-    .emit();
+    audit(call, body, StatusCode::OK);
 }
 
 fn json_of(body: String) -> Response {
     let media = [(CONTENT_TYPE, "application/json")];
     (StatusCode::OK, media, body).into_response()
-}
-
-fn audit(call: &'static str, body: &Bytes, outcome: &Called) {
-    let status = match outcome {
-        Ok(_) => StatusCode::OK,
-        Err(problem) => problem.status(),
-    };
-    AuditEvent::AdminCalled {
-        call,
-        body: &String::from_utf8_lossy(&body[..body.len().min(AUDITED_BYTES_MAX)]),
-        status: status.as_u16(),
-    }
-    .emit();
 }
 
 /// The document of the calls.
@@ -349,8 +347,6 @@ const PUBLISH: &str = "publish";
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// Longest body of a call that publishes, and of a request for the server API of Centrifugo.
 const PUBLISH_BYTES_MAX: usize = 1 << 20;
-/// So much of a body stands in the audit log.
-const AUDITED_BYTES_MAX: usize = 4 << 10;
 /// Longest request head in bytes; a longer one is answered 431.
 const BUFFER_BYTES_MAX: usize = 16 << 10;
 /// Pause after a failed accept: it fails because something ran out, such as open files, and to try

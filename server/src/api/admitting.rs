@@ -18,13 +18,30 @@ use shardcast_engine::{
 use shardcast_protocol::http::{Headers, HttpRequest};
 use std::sync::Arc;
 
+const UNREADABLE: &str = "a request that was read once cannot be read again";
+
 impl Service {
-    /// Finds out who a client is, and whether it is let in.
-    pub(super) fn find_out(
+    /// Whether a client that asks to connect is let in.
+    pub(super) fn judge(
         &mut self,
         cx: &mut Engine<'_>,
         request: &HttpRequest<'_>,
     ) -> Admission<Session> {
+        let tokens = self.shared.gate.as_deref();
+        if let Err(refusal) = self.gate.connects(&self.code.access, tokens, cx, request) {
+            return Admission::Refuse(refusal);
+        }
+        let slot = slot_of(cx);
+        if let Some(limiter) = &mut self.state.limiter
+            && let Err(excess) = limiter.connects(slot, cx.peer())
+        {
+            return Admission::Refuse(excess.into());
+        }
+        self.find_out(cx, request)
+    }
+
+    /// Finds out who a client is, and whether it is let in.
+    fn find_out(&mut self, cx: &mut Engine<'_>, request: &HttpRequest<'_>) -> Admission<Session> {
         let chosen = match self.code.entrances.choose(request) {
             Ok(chosen) => chosen,
             Err(refusal) => return Admission::Refuse(refusal),
@@ -49,8 +66,16 @@ impl Service {
         let Ok(decision) = notice.downcast::<Decision>() else {
             return Admission::Refuse(Refusal::new(500, HANDLER_FAILED));
         };
+        let admission = self.admit_decided(cx, &decision);
+        decision
+            .with_request(|request| self.settle(cx, request, &admission))
+            .unwrap_or_else(|| tracing::error!("{UNREADABLE}"));
+        admission
+    }
+
+    fn admit_decided(&mut self, cx: &mut Engine<'_>, decision: &Decision) -> Admission<Session> {
         match &decision.outcome {
-            AdmissionOutcome::Known(Ok(admitted)) => self.accept_decided(cx, &decision, admitted),
+            AdmissionOutcome::Known(Ok(admitted)) => self.accept_decided(cx, decision, admitted),
             AdmissionOutcome::Known(Err(refusal)) => Admission::Refuse(refusal.clone()),
             AdmissionOutcome::Panic => {
                 cx.count_panic();
@@ -63,19 +88,24 @@ impl Service {
         }
     }
 
-    /// Whoever is refused does not count.
+    /// Whoever is refused does not count. What a page of another site does says nothing of whose
+    /// browser shows it.
     pub(super) fn settle(
         &mut self,
         cx: &Engine<'_>,
-        admission: Admission<Session>,
-    ) -> Admission<Session> {
-        if let Admission::Refuse(refusal) = &admission {
-            if let Some(limiter) = &mut self.state.limiter {
-                limiter.abandons(slot_of(cx));
-            }
-            self.code.access.refused(cx.peer(), refusal.status);
+        request: &HttpRequest<'_>,
+        admission: &Admission<Session>,
+    ) {
+        let Admission::Refuse(refusal) = admission else {
+            return;
+        };
+        if let Some(limiter) = &mut self.state.limiter {
+            limiter.abandons(slot_of(cx));
         }
-        admission
+        let access = &self.code.access;
+        if access.origins.get().check(request, cx.peer()).is_ok() {
+            access.refused(cx.peer(), refusal.status);
+        }
     }
 
     /// Lets the hook decide about a client of which is known who it is.
@@ -146,7 +176,7 @@ impl Service {
                 self.ask_hook(cx, request, decision.chosen, identity.clone())
             });
             return asked.unwrap_or_else(|| {
-                tracing::error!("a request that was read once cannot be read again");
+                tracing::error!("{UNREADABLE}");
                 Admission::Refuse(Refusal::new(500, HANDLER_FAILED))
             });
         }

@@ -56,7 +56,7 @@ pub struct Service {
     pub(super) table: ShardTable,
     /// Clients whose admission is decided in the background.
     pub(super) arrivals: Arrivals,
-    gate: Gate,
+    pub(super) gate: Gate,
 }
 
 /// What an application runs, and where clients meet it: the same for all shards.
@@ -129,19 +129,9 @@ impl Application for Service {
     }
 
     fn connect(&mut self, cx: &mut Engine<'_>, request: &HttpRequest<'_>) -> Admission<Session> {
-        let tokens = self.shared.gate.as_deref();
-        if let Err(refusal) = self.gate.connects(&self.code.access, tokens, cx, request) {
-            return self.settle(cx, Admission::Refuse(refusal));
-        }
-        let slot = slot_of(cx);
-        if let Some(limiter) = &mut self.state.limiter
-            && let Err(excess) = limiter.connects(slot, cx.peer())
-        {
-            let refused = Admission::Refuse(excess.into());
-            return self.settle(cx, refused);
-        }
-        let admission = self.find_out(cx, request);
-        self.settle(cx, admission)
+        let admission = self.judge(cx, request);
+        self.settle(cx, request, &admission);
+        admission
     }
 
     fn stream_request(
@@ -171,8 +161,7 @@ impl Application for Service {
 
     fn decide(&mut self, cx: &mut Engine<'_>, notice: Notice) -> Admission<Session> {
         self.arrivals.decided(cx.address());
-        let admission = self.apply_decision(cx, notice);
-        self.settle(cx, admission)
+        self.apply_decision(cx, notice)
     }
 
     fn abandoned(&mut self, who: Address) {

@@ -262,6 +262,30 @@ fn operators_disconnect_and_ban() {
     );
 }
 
+#[test]
+fn a_batch_is_audited_call_by_call() {
+    let files = Files::new("batch");
+    let served = guarded(&files, "");
+    let done = call(
+        &served,
+        "/api/batch",
+        json!({"requests": [
+            {"unban": {"address": "127.0.0.15"}},
+            {"publish": {"room": "a", "data": 1}},
+            {"leave": {"user": "ann", "room": "a"}},
+        ]}),
+    );
+    assert_eq!(done.0, 200);
+    wait_until("it is audited", || files.audited().len() >= 2);
+    let calls = files.audited();
+    let calls = calls.iter().map(|line| (&line["call"], &line["status"]));
+    let expected = [(json!("unban"), json!(200)), (json!("leave"), json!(200))];
+    assert!(
+        calls.eq(expected.iter().map(|(call, status)| (call, status))),
+        "a line for each that acts, and none for the others"
+    );
+}
+
 /// A path, a body that is no call, and the status that answers it.
 type Fault = (&'static str, Value, u16);
 
@@ -375,19 +399,23 @@ fn what_is_no_call_changes_nothing() {
 #[test]
 fn who_is_refused_again_and_again_is_banned() {
     let files = Files::new("auto");
-    let served = guarded(&files, "[access]\nban_after = 3\nban_for = '1h'\n");
+    let rules = format!(
+        "[access]\nban_after = 3\nban_for = '1h'\n[auth]\ntokens = 'optional'\n[auth.keys.shared]\nalgorithm = 'HS256'\nsecret_file = '{}'\n",
+        files.path("token")
+    );
+    let served = guarded(&files, &rules);
     let server = served.address("ws");
-    let foreign = ["Origin: https://evil.example"];
-    for expected in [
-        "access.origins",
-        "access.origins",
-        "access.origins",
-        "access.origins",
-        "banned",
-    ] {
-        let (status, body) = status_from(loopback(31), server, &foreign);
-        assert_eq!(status, 403);
-        assert!(body.contains(expected), "{body}");
+    // A page of another site cannot have the visitors banned whose browsers show it.
+    let page = "Origin: https://evil.example";
+    for more in ["X-Nothing: 1", "Authorization: Bearer none"] {
+        for _ in 0..6 {
+            assert_ne!(status_from(loopback(31), server, &[page, more]).0, 101);
+        }
+    }
+    for expected in [401, 401, 401, 401, 403] {
+        let bad = ["Authorization: Bearer none"];
+        let (status, body) = status_from(loopback(31), server, &bad);
+        assert_eq!(status, expected, "{body}");
     }
     assert!(status_from(loopback(31), server, &[]).1.contains("banned"));
     assert_eq!(status_from(loopback(32), server, &[]).0, 101);

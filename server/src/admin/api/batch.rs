@@ -4,12 +4,15 @@
 //! them; whatever else is called has their outcome before it. A batch has at most
 //! [`BatchCall::REQUESTS_MAX`] calls, and is refused as a whole where one is not understood.
 
+use crate::admin::answers::AnswerRoom;
 use crate::admin::api::ending::{BanCall, DisconnectCall, RevokeCall, UnbanCall};
 use crate::admin::api::membership::MembershipCall;
 use crate::admin::api::publishing::{PublishCall, PublishUnderWay};
 use crate::admin::api::rooms::{HistoryCall, HistoryClearCall, PresenceCall};
-use crate::admin::api::{AdminApi, Called, answered};
+use crate::admin::api::{AdminApi, Called, answered, status_of};
+use crate::admin::auditing::audit;
 use crate::admin::problem::{AdminProblem, ProblemDetails};
+use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -85,6 +88,7 @@ impl AdminApi {
         }
         let mut answers = Vec::with_capacity(call.requests.len());
         let mut under_way = Vec::new();
+        let mut room = AnswerRoom::new();
         for request in call.requests {
             match request {
                 BatchRequest::Publish(publish) => {
@@ -92,7 +96,16 @@ impl AdminApi {
                 }
                 other => {
                     end(&mut under_way, &mut answers).await;
-                    answers.push(BatchItem::of(self.one_of_batch(other).await));
+                    let said = other.to_audit();
+                    let outcome = match room.is_full() && other.reads() {
+                        true => Err(AdminProblem::new(StatusCode::PAYLOAD_TOO_LARGE, FULL)),
+                        false => self.one_of_batch(other).await,
+                    };
+                    room.take(outcome.as_ref().map_or(0, |answer| answer.get().len()));
+                    if let Some((call, body)) = said {
+                        audit(call, body.as_bytes(), status_of(&outcome));
+                    }
+                    answers.push(BatchItem::of(outcome));
                 }
             }
         }
@@ -113,6 +126,33 @@ impl AdminApi {
             BatchRequest::History(call) => answered(&self.history(call).await?),
             BatchRequest::HistoryClear(call) => answered(&self.history_clear(call).await?),
         }
+    }
+}
+
+const FULL: &str = "the answers before it have 16 MiB: ask for it in another batch";
+
+impl BatchRequest {
+    /// Whether its answer may be long.
+    fn reads(&self) -> bool {
+        matches!(self, BatchRequest::Presence(_) | BatchRequest::History(_))
+    }
+
+    /// What stands in the audit log, as if it had been a request of its own. `None`: it only reads,
+    /// or has data of messages.
+    fn to_audit(&self) -> Option<(&'static str, String)> {
+        let (call, body) = match self {
+            BatchRequest::Publish(_) | BatchRequest::Presence(_) | BatchRequest::History(_) => {
+                return None;
+            }
+            BatchRequest::Join(call) => ("join", serde_json::to_string(call)),
+            BatchRequest::Leave(call) => ("leave", serde_json::to_string(call)),
+            BatchRequest::Disconnect(call) => ("disconnect", serde_json::to_string(call)),
+            BatchRequest::Ban(call) => ("ban", serde_json::to_string(call)),
+            BatchRequest::Unban(call) => ("unban", serde_json::to_string(call)),
+            BatchRequest::Revoke(call) => ("revoke", serde_json::to_string(call)),
+            BatchRequest::HistoryClear(call) => ("history_clear", serde_json::to_string(call)),
+        };
+        Some((call, body.unwrap_or_default()))
     }
 }
 

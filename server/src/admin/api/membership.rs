@@ -17,7 +17,7 @@ use shardcast_protocol::dialect::Problem;
 use tokio::sync::oneshot;
 
 /// Who joins or leaves which room: a `connection`, or all that a `user` has at this moment.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MembershipCall {
     user: Option<String>,

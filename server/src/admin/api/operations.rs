@@ -58,6 +58,8 @@ pub(crate) enum Takes {
 pub(crate) enum Audited {
     /// It only reads, or its body has data of messages.
     No,
+    /// Each of the calls in its body that acts.
+    Parts,
     /// With its body.
     Yes,
 }
@@ -90,7 +92,7 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         Takes::Body(schema::<PublishCall>) => PublishAnswer, No,
         |api, asked| api.publish(asked.read()?).await?),
     operation!(Post "/api/batch" "batch" "Does several calls in their order",
-        Takes::Body(schema::<BatchCall>) => BatchAnswer, No,
+        Takes::Body(schema::<BatchCall>) => BatchAnswer, Parts,
         |api, asked| api.batch(asked.read()?).await?),
     operation!(Post "/api/join" "join" "Puts a connection, or all of a user's, into a room",
         Takes::Body(schema::<MembershipCall>) => JoinedMany, Yes,

@@ -166,7 +166,7 @@ pub(crate) struct HistoryItem {
 }
 
 /// Which room's history.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HistoryClearCall {
     room: String,

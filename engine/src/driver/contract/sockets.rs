@@ -28,14 +28,24 @@ struct Rig<D: Driver> {
 
 impl<D: RealDriver> Rig<D> {
     fn new() -> Rig<D> {
+        Rig::behind(1).0
+    }
+
+    /// A driver behind so many listeners, and the addresses of all.
+    fn behind(listeners: usize) -> (Rig<D>, Vec<SocketAddr>) {
         let mut listening = Listening::new(1);
         let any = ListenSource::Bind(([127, 0, 0, 1], 0).into());
-        listening.open(&any).unwrap();
-        Rig {
-            address: listening.addresses[0].ip().unwrap(),
+        for _ in 0..listeners {
+            listening.open(&any).unwrap();
+        }
+        let addresses = listening.addresses.iter();
+        let addresses: Vec<SocketAddr> = addresses.map(|one| one.ip().unwrap()).collect();
+        let rig = Rig {
+            address: addresses[0],
             driver: D::on(listening.shards.remove(0)),
             said: VecDeque::new(),
-        }
+        };
+        (rig, addresses)
     }
 
     /// A client, and its ticket.
@@ -244,6 +254,37 @@ fn every_short_send_is_one_of_its_turn<D: RealDriver>() {
     }
 }
 
+/// Clients of several listeners, each told apart; of a crowd at one of them each comes once.
+fn each_client_comes_by_its_listener<D: RealDriver>() {
+    const LISTENERS: usize = 4;
+    const CROWD: usize = 30;
+    let (mut rig, addresses) = Rig::<D>::behind(LISTENERS);
+    let mut generation = 0;
+    let mut check = |asked: &[usize]| {
+        let clients = asked.iter().map(|index| addresses[*index]);
+        let _clients: Vec<TcpStream> = clients.map(|at| TcpStream::connect(at).unwrap()).collect();
+        let (mut expected, mut accepted) = ([0; LISTENERS], [0; LISTENERS]);
+        asked.iter().for_each(|index| expected[*index] += 1);
+        while accepted.iter().sum::<usize>() < asked.len() {
+            match rig.next() {
+                Completion::Accepted { slot, listener, .. } => {
+                    accepted[usize::from(listener)] += 1;
+                    // Its place is for whoever comes next.
+                    generation += 1;
+                    rig.driver.close(Ticket { slot, generation });
+                }
+                Completion::Closed { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(accepted, expected);
+    };
+    for index in [2, 0, 3, 1, 1] {
+        check(&[index]);
+    }
+    check(&[&[1; CROWD][..], &[0, 2, 3, 0]].concat());
+}
+
 /// One floods and one says a byte at a time: this one is heard whenever it speaks, and of the other
 /// no byte is lost between its turns.
 fn who_floods_takes_turns_and_loses_no_byte<D: RealDriver>() {
@@ -302,5 +343,6 @@ on_both! {
     a_close_is_the_last_word as uring_closes and portable_closes;
     a_reset_ends_both_ways as uring_is_reset and portable_is_reset;
     every_short_send_is_one_of_its_turn as uring_reports_short_sends and portable_reports_short_sends;
+    each_client_comes_by_its_listener as uring_has_listeners and portable_has_listeners;
     who_floods_takes_turns_and_loses_no_byte as uring_is_fair and portable_is_fair;
 }

@@ -123,6 +123,11 @@ impl Outgoing {
         self.transmits[index].ticket
     }
 
+    /// How many bytes the n-th transmit has; 0 when it moved to the outbox.
+    pub fn bytes(&self, index: usize) -> usize {
+        self.transmits[index].bytes as usize
+    }
+
     /// The n-th transmit's bytes, in order (one slice nearly always; none when it moved to the
     /// outbox).
     pub fn slices(&self, index: usize) -> impl Iterator<Item = &[u8]> {
@@ -482,7 +487,10 @@ mod tests {
     }
 
     fn spans(outgoing: &Outgoing, index: usize) -> Vec<&[u8]> {
-        outgoing.slices(index).collect()
+        let spans: Vec<&[u8]> = outgoing.slices(index).collect();
+        let bytes: usize = spans.iter().map(|span| span.len()).sum();
+        assert_eq!(outgoing.bytes(index), bytes);
+        spans
     }
 
     #[test]

@@ -30,14 +30,14 @@ impl PortableDriver {
             let ticket = outgoing.ticket(index);
             let connection = &self.connections[ticket.slot];
             debug_assert!(!connection.state.has(Readiness::TRACKED));
+            let bytes = outgoing.bytes(index);
             // A transmit whose bytes moved to an outbox has none left.
-            if outgoing.slices(index).next().is_none() {
+            if bytes == 0 {
                 continue;
             }
             let Some(socket) = &connection.socket else {
                 continue;
             };
-            let bytes: usize = outgoing.slices(index).map(<[u8]>::len).sum();
             let (count, failed) = match write(socket, outgoing.slices(index)) {
                 Written::Some(count) if count == bytes => continue,
                 Written::Some(count) => (count, false),

@@ -10,6 +10,7 @@ use crate::topic::log::options::{LogClass, LogOptions, LogOrder};
 use crate::topic::presence::options::{PresenceClass, PresenceOptions};
 use crate::topic::relay::Relay;
 use crate::topic::sequencer::Sequencer;
+use crate::topic::trace_sink::TraceSink;
 use crate::types::config_error::{ConfigError, within};
 use crate::types::same_user::SameUser;
 use crate::types::stream_path::StreamPath;
@@ -71,6 +72,9 @@ pub struct Config {
     pub journal: Option<Journal>,
     /// The way out of the process for what is published. Default: there is none.
     pub relay: Option<Relay>,
+    /// Where steps of publications are told that are recorded ([`crate::Content::traced`]). Default:
+    /// nowhere.
+    pub traces: Option<TraceSink>,
     /// Who orders the topics of [`crate::LogOrder::Sequencer`]. Default: nobody, and there are no
     /// such topics.
     pub sequencer: Option<Sequencer>,
@@ -178,6 +182,7 @@ impl Default for Config {
             user_logs_max: 16_384,
             journal: None,
             relay: None,
+            traces: None,
             sequencer: None,
             presence: Vec::new(),
             event_streams: None,

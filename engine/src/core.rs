@@ -31,6 +31,7 @@ use crate::topic::log::logs::Logs;
 use crate::topic::outlet::Outlet;
 use crate::topic::presence::presences::Presences;
 use crate::topic::topics::{TopicLimits, Topics};
+use crate::topic::traces::Traces;
 use crate::types::ticket::{Address, Ticket};
 use std::sync::Arc;
 
@@ -63,6 +64,7 @@ impl Core {
         let (limits, presences) = (TopicLimits::of(config), Presences::new(config));
         let mut topics = Topics::new(limits, congestion, greed, logs, presences, counters.clone());
         topics.sequencing.sequencer.clone_from(&config.sequencer);
+        topics.traces = Traces::new(config.traces.clone());
         Core {
             connections: Connections::new(config, process, counters.clone()),
             topics,

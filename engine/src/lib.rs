@@ -186,6 +186,7 @@ pub use topic::publication::{Content, Position, Publication, PublicationKind};
 pub use topic::relay::{Relay, RelayReader, Relayed};
 pub use topic::sequencer::{Publisher, Sequencer, SequencerReader, ToSequence, Unsequenced};
 pub use topic::target::{Publish, PublishError, Target};
+pub use topic::trace_sink::{TraceReader, TraceSink};
 pub use types::answer::{Answer, Listing, Member, Notice, Repeat, Reply, Report, Tag};
 pub use types::close_reason::CloseReason;
 pub use types::config_error::ConfigError;
@@ -205,6 +206,7 @@ pub use types::presence_event::PresenceEvent;
 pub use types::quiet::Quiet;
 pub use types::room_error::RoomError;
 pub use types::same_user::SameUser;
+pub use types::span::{Span, SpanKind, SpanValue};
 pub use types::stream_path::{FirstMessage, PostedMessage, StreamPath, StreamPurpose};
 pub use types::ticket::{Address, Ticket};
 

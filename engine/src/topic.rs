@@ -39,3 +39,5 @@ pub(crate) mod subscribers;
 pub(crate) mod tally;
 pub(crate) mod target;
 pub(crate) mod topics;
+pub(crate) mod trace_sink;
+pub(crate) mod traces;

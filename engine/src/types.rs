@@ -16,5 +16,6 @@ pub(crate) mod quiet;
 pub(crate) mod room_error;
 pub(crate) mod same_user;
 pub(crate) mod shrink;
+pub(crate) mod span;
 pub(crate) mod stream_path;
 pub(crate) mod ticket;

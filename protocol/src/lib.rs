@@ -19,5 +19,6 @@ pub mod problem;
 pub mod proxy;
 pub mod reader;
 pub mod record;
+pub mod trace_parent;
 pub mod unfinished;
 pub mod upgrade;

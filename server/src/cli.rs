@@ -13,6 +13,7 @@ use crate::import::{self, Imported};
 use crate::serve::serve;
 use crate::tls::{self, Prepared};
 use crate::tokens::{self, NewToken};
+use crate::traces::prepare as prepare_traces;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -217,6 +218,7 @@ impl Sources {
             }
         };
         prepare::prepare(&settings).map_err(|why| vec![why])?;
+        prepare_traces::prepare(&settings).map_err(|why| vec![why])?;
         let operators = settings.operators();
         operators.token().map_err(|error| vec![error.to_string()])?;
         let admin_tls = operators.tls().map(AdminTls::new).transpose();

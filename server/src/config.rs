@@ -35,6 +35,8 @@ mod sessions;
 mod settings;
 mod shown;
 mod tls;
+mod trace_keys;
+mod traces;
 mod value;
 mod word;
 

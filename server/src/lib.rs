@@ -34,6 +34,7 @@ mod session;
 mod store;
 mod tls;
 mod tokens;
+mod traces;
 mod versions;
 mod wire;
 

@@ -28,6 +28,8 @@ use crate::reload::{Certificates, ReadAgain, Reload};
 use crate::remedy::{file_remedy, remedy};
 use crate::service::{NotifySocket, Watchdog};
 use crate::tls::Prepared;
+use crate::traces::exporter::Exporter;
+use crate::traces::prepare as prepare_traces;
 use futures_util::future::join;
 use shardcast_engine::{
     Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls, Watch,
@@ -81,6 +83,7 @@ struct Serving<'a> {
     lifecycle: Arc<Lifecycle>,
     in_force: Arc<InForce>,
     gateway: Option<GatewayHooks>,
+    traces: Option<Exporter>,
     notify: NotifySocket,
 }
 
@@ -95,12 +98,12 @@ impl<'s> Serving<'s> {
         let mut passed = Passed::of_process();
         let given = |key, name: &str| take(&mut passed, settings, key, name);
         let config = settings.engine(tls.as_ref(), given)?;
-        let bridges = usize::from(settings.cluster().is_one_of_many());
-        shardcast_engine::afford(&config, THREADS + bridges)?;
+        shardcast_engine::afford(&config, THREADS + settings.threads_besides())?;
         let listener = listen_for_operators(settings.admin())?;
         let admin = listener.local_addr()?;
         let lists = Arc::new(LiveLists::new(settings.addresses()));
         let app = app_of(settings, keys, admin.port(), lists.clone())?;
+        let (app, traces) = prepare_traces::install(app, settings).map_err(CannotStart::Behind)?;
         let (app, gateway, background) = behind(app, settings)?;
         let (of_app, cluster) = (AppSources::new(&app), app.cluster_view());
         let (guard, admin_tls) = (guard_of(settings)?, admin_tls_of(settings)?);
@@ -113,6 +116,7 @@ impl<'s> Serving<'s> {
         let hops = server.handle().time_hops();
         let mut metrics = of_app.metrics(&server, &audit);
         metrics.add_gateway(gateway.as_ref().map(|it| it.attach(server.handle())));
+        metrics.add_traces(traces.as_ref().map(|traces| &traces.counts));
         let (steering, asked) = Steering::new(settings.clone(), level.clone());
         let (lifecycle, in_force) = (steering.lifecycle.clone(), steering.in_force.clone());
         let api = AdminApi {
@@ -152,6 +156,7 @@ impl<'s> Serving<'s> {
             lifecycle,
             in_force,
             gateway,
+            traces: traces.map(|traces| traces.exporter),
             notify,
         })
     }
@@ -198,6 +203,9 @@ impl<'s> Serving<'s> {
                 connections = left,
                 "the drain timeout is over; these connections were cut"
             );
+        }
+        if let Some(traces) = self.traces {
+            traces.finish();
         }
         if stop.is_some() {
             ExitCode::SUCCESS
@@ -333,7 +341,7 @@ fn behind(
 ) -> Result<(App, Option<GatewayHooks>, OwnRuntime), CannotStart> {
     let background = OwnRuntime::start().map_err(CannotStart::Control)?;
     let installed = prepare::install(app, settings, &background.handle());
-    let (app, gateway) = installed.map_err(CannotStart::Gateway)?;
+    let (app, gateway) = installed.map_err(CannotStart::Behind)?;
     Ok((app, gateway, background))
 }
 
@@ -402,7 +410,8 @@ enum CannotStart {
     },
     Control(io::Error),
     /// The application behind the server cannot be asked so.
-    Gateway(String),
+    /// What the configuration has beside the server: a backend, a collector.
+    Behind(String),
     Engine(StartError),
 }
 
@@ -458,7 +467,7 @@ impl CannotStart {
             )
             | CannotStart::Passed { .. }
             | CannotStart::Admin { .. }
-            | CannotStart::Gateway(_)
+            | CannotStart::Behind(_)
             | CannotStart::Control(_) => ExitCode::from(1),
         }
     }
@@ -475,7 +484,7 @@ impl fmt::Display for CannotStart {
                     remedy(source, *address, "--admin")
                 )
             }
-            CannotStart::Gateway(reason) => write!(f, "cannot start: {reason}"),
+            CannotStart::Behind(reason) => write!(f, "cannot start: {reason}"),
             CannotStart::Control(source) => write!(f, "cannot start: the control plane: {source}"),
             CannotStart::Engine(StartError::Config(error)) => write!(f, "configuration: {error}"),
             CannotStart::Engine(error @ StartError::Listen { listener, source }) => {

@@ -7,3 +7,4 @@ pub(crate) mod filtering;
 pub(crate) mod from_data;
 pub(crate) mod position;
 pub(crate) mod publication;
+pub(crate) mod traced;

@@ -134,6 +134,10 @@ mod topic {
     }
     pub(crate) mod publication {
         pub(crate) use shardcast_engine::{Content, Position};
+
+        /// Nothing is traced here.
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct RecordedTrace;
     }
     /// Nobody brings anything to other processes here.
     #[allow(dead_code)]

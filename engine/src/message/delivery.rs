@@ -5,7 +5,7 @@ use crate::topic::acks::AckRule;
 use crate::topic::key::{Topic, TopicKey};
 use crate::topic::log::options::SlowReader;
 use crate::topic::log::range::{Range, ReadMode};
-use crate::topic::publication::Content;
+use crate::topic::publication::{Content, RecordedTrace};
 use crate::types::answer::Tag;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
@@ -39,6 +39,8 @@ pub(crate) enum Delivery {
     Next(Box<NextParcel>),
     /// For members with filters.
     Sifted(Box<SiftedParcel>),
+    /// One of the three above that is recorded.
+    Traced(Box<TracedDelivery>),
     /// A reported publish to everyone that cannot be encoded for these connections: asks how
     /// many there are.
     Unencodable {
@@ -100,6 +102,7 @@ impl Delivery {
             Delivery::Message(parcel) => {
                 Some((parcel.topic.as_ref().map(TopicKey::topic), parcel.encoding))
             }
+            Delivery::Traced(traced) => traced.delivery.recipients(),
             Delivery::Unencodable { .. } | Delivery::Posted { .. } | Delivery::Settled => None,
         }
     }
@@ -114,6 +117,7 @@ impl Delivery {
                 let delta = next.delta.as_ref();
                 next.parcel.frame.bytes().len() + delta.map_or(0, |delta| delta.bytes().len())
             }
+            Delivery::Traced(traced) => traced.delivery.frame_bytes(),
             Delivery::Joined(_)
             | Delivery::CaughtUp(_)
             | Delivery::Left { .. }
@@ -184,6 +188,24 @@ pub(crate) enum PostOutcome {
     Malformed,
     /// What stands in the body is longer than a message may be.
     TooLarge,
+}
+
+/// A delivery of a publication that is recorded: the step of its home comes before.
+#[derive(Debug)]
+pub(crate) struct TracedDelivery {
+    pub(crate) delivery: Delivery,
+    pub(crate) from: RecordedTrace,
+}
+
+impl TracedDelivery {
+    /// A delivery, with the step of its home if that is recorded.
+    #[inline]
+    pub(crate) fn with(delivery: Delivery, from: Option<RecordedTrace>) -> Delivery {
+        match from {
+            None => delivery,
+            Some(from) => Delivery::Traced(Box::new(TracedDelivery { delivery, from })),
+        }
+    }
 }
 
 /// A publish that members build on with the next one.

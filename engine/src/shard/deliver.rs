@@ -52,7 +52,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.core.topics.fan_outs.push(fan_out);
                 return;
             }
-            self.core.topics.served(fan_out.recipients);
+            let shard = self.core.mail.shard();
+            let (recipients, tally) = (fan_out.recipients, fan_out.tally);
+            self.core.topics.served(recipients, tally, shard);
         }
     }
 
@@ -83,7 +85,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let now = core.connections.now;
                 // The recipients may be gone once they are served.
                 core.topics.report(&mut core.mail, now, &fan_out);
-                core.topics.served(fan_out.recipients);
+                let shard = core.mail.shard();
+                core.topics.served(fan_out.recipients, fan_out.tally, shard);
                 self.core.mail.unspill();
             } else {
                 self.core.topics.fan_outs.push(fan_out);

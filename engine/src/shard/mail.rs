@@ -335,7 +335,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Returns the delivery if something has to go out before it. Handling a delivery never waits
     /// for a lane: an answer to another shard is enqueued, and a request that the application makes
     /// of it goes to the spill.
-    fn act_on(&mut self, recipients: Option<Recipients>, delivery: Delivery) -> Option<Delivery> {
+    pub(super) fn act_on(
+        &mut self,
+        recipients: Option<Recipients>,
+        delivery: Delivery,
+    ) -> Option<Delivery> {
         let Core {
             topics,
             connections,
@@ -366,6 +370,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let again = topics.collect_sifted(slots, mail, recipients, *sifted, now, &sifter);
                 again.map(|again| Delivery::Sifted(Box::new(again)))
             }
+            (recipients, Delivery::Traced(traced)) => self.act_on_traced(recipients, *traced),
             (
                 Some(recipients),
                 delivery @ (Delivery::Joined(_) | Delivery::CaughtUp(_) | Delivery::Left { .. }),
@@ -429,7 +434,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let slots = &mut core.connections.slots;
         match delivery {
             // Those are collected; the last is for shards that begin anew.
-            Delivery::Message(_) | Delivery::Next(_) | Delivery::Sifted(_) | Delivery::Settled => {}
+            Delivery::Message(_)
+            | Delivery::Next(_)
+            | Delivery::Sifted(_)
+            | Delivery::Traced(_)
+            | Delivery::Settled => {}
             Delivery::Posted { who, outcome } => self.posted(who, outcome),
             Delivery::Unencodable {
                 encoding,

@@ -3,7 +3,9 @@
 
 use crate::driver::boundary::Millis;
 use crate::events::{Event, EventKind, EventSink};
-use crate::message::delivery::{Delivery, Joined, JoinedAt, NextParcel, Parcel, SiftedParcel};
+use crate::message::delivery::{
+    Delivery, Joined, JoinedAt, NextParcel, Parcel, SiftedParcel, TracedDelivery,
+};
 use crate::message::lane::Mailbox;
 use crate::message::request::{Join, PublishRequest, ShownMember};
 use crate::query::gather::{Outcome, Part, QueryKey};
@@ -279,6 +281,7 @@ pub(crate) fn deliver_all<'a>(
     parcels: u16,
     to: impl Iterator<Item = (u16, EncodingId, Sent<'a>)>,
 ) {
+    let step = publish.content.recorded();
     for (shard, encoding, sent) in to {
         let (Sent::Alone(frame) | Sent::Next(frame, _) | Sent::Sifted(frame)) = sent;
         let parcel = Parcel {
@@ -301,7 +304,7 @@ pub(crate) fn deliver_all<'a>(
                 Delivery::Sifted(Box::new(SiftedParcel { parcel, content }))
             }
         };
-        mail.deliver(shard, delivery);
+        mail.deliver(shard, TracedDelivery::with(delivery, step));
     }
 }
 

@@ -6,11 +6,13 @@
 
 mod elsewhere;
 mod kept;
+mod traced;
 
 use crate::topic::data::{Data, DataEncoding};
 use crate::topic::keep::Keep;
 use crate::topic::key::Topic;
 use crate::topic::place::Place;
+pub(crate) use crate::topic::publication::traced::RecordedTrace;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
 use crate::types::presence::{MemberConnection, OwnedConnection};
@@ -110,6 +112,8 @@ enum Inner {
     },
     /// To be encoded.
     Data(Arc<Stored>),
+    /// One of the above whose steps are recorded.
+    Traced(Box<Traced>),
     /// One of the above, which goes into its topic's log.
     Kept(Box<Kept>),
 }
@@ -119,6 +123,13 @@ enum Inner {
 struct Kept {
     content: Content,
     keep: Keep,
+}
+
+/// What is published, and the step of its trace that comes before.
+#[derive(Clone, Debug)]
+struct Traced {
+    content: Content,
+    from: RecordedTrace,
 }
 
 /// Every message between shards has room for it.
@@ -220,7 +231,11 @@ impl Content {
                 frame,
                 encoding: own,
             } if encoding == own => Some(frame),
-            Inner::Frame { .. } | Inner::Message { .. } | Inner::Data(_) | Inner::Kept(_) => None,
+            Inner::Frame { .. }
+            | Inner::Message { .. }
+            | Inner::Data(_)
+            | Inner::Traced(_)
+            | Inner::Kept(_) => None,
         }
     }
 
@@ -247,6 +262,7 @@ impl Content {
                 Some(frame) if position.is_none() => Some(frame.clone()),
                 Some(_) | None => encode(&stored.publication(topic)),
             },
+            Inner::Traced(traced) => traced.content.encode(encoding, topic, position, encode),
             Inner::Kept(kept) => kept.content.encode(encoding, topic, position, encode),
         }
     }
@@ -274,6 +290,7 @@ impl Content {
                 })
             }
             Inner::Data(stored) => Some(stored.publication(topic)),
+            Inner::Traced(traced) => traced.content.publication(topic),
             Inner::Kept(kept) => kept.content.publication(topic),
         }
     }
@@ -294,6 +311,7 @@ impl Content {
                 ..
             } => (encoding == *own).then_some(frame),
             Inner::Data(stored) => stored.encoded(encoding),
+            Inner::Traced(traced) => traced.content.own_frame(encoding),
             Inner::Kept(kept) => kept.content.own_frame(encoding),
         }
     }
@@ -310,6 +328,7 @@ impl Content {
                 *frame = moved;
                 true
             }
+            Inner::Traced(traced) => traced.content.move_frame(encoding, moved),
             Inner::Frame { .. } | Inner::Message { .. } | Inner::Data(_) | Inner::Kept(_) => false,
         }
     }
@@ -320,6 +339,7 @@ impl Content {
         match &self.0 {
             Inner::Frame { frame, .. } | Inner::Message { frame, .. } => is_same(frame),
             Inner::Data(stored) => stored.frames().any(|(_, frame)| is_same(frame)),
+            Inner::Traced(traced) => traced.content.shares(plain),
             Inner::Kept(kept) => kept.content.shares(plain),
         }
     }
@@ -329,6 +349,7 @@ impl Content {
         match &self.0 {
             Inner::Frame { frame, .. } | Inner::Message { frame, .. } => frame.total_bytes(),
             Inner::Data(stored) => stored.bytes(),
+            Inner::Traced(traced) => traced.content.bytes(),
             Inner::Kept(kept) => kept.content.bytes(),
         }
     }

@@ -8,7 +8,7 @@ use crate::message::request::PublishRequest;
 use crate::query::gather::QueryKey;
 use crate::topic::delta::bases::Bases;
 use crate::topic::home::Interest;
-use crate::topic::key::{Topic, TopicKind};
+use crate::topic::key::{Topic, TopicKey, TopicKind};
 use crate::topic::order::{Sent, deliver_all, enqueue_report, send_out};
 use crate::topic::outlet::Outlet;
 use crate::topic::publication::Position;
@@ -25,6 +25,7 @@ impl Topics {
         if self.has_sequencer() && self.is_unsequenced(&publish) {
             return self.hand_to_sequencer(outlet, publish);
         }
+        let step = self.traces.begin_home(&mut publish);
         outlet.counters.publishes.add(1);
         if let Some(key) = publish.topic.as_ref()
             && key.kind() == TopicKind::Room
@@ -49,6 +50,10 @@ impl Topics {
         };
         if let Some(key) = receipt {
             enqueue_report(outlet.mail, key, 1, report);
+        }
+        if let Some(step) = step {
+            let topic = publish.topic.as_ref().map(TopicKey::topic);
+            self.traces.end_home(step, outlet.mail.shard(), topic);
         }
     }
 

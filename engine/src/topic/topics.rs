@@ -31,7 +31,9 @@ use crate::topic::order::enqueue_report;
 use crate::topic::presence::presences::Presences;
 use crate::topic::seats::Seats;
 use crate::topic::subscribers::LocalTopics;
+use crate::topic::tally::Tally;
 use crate::topic::target::PublishError;
+use crate::topic::traces::Traces;
 use crate::types::answer::Report;
 use crate::types::encoding::EncodingId;
 use crate::types::same_user::SameUser;
@@ -104,6 +106,8 @@ pub(crate) struct Topics {
     pub(crate) filters: Filters,
     /// Of the rooms that this shard is home to.
     pub(crate) busiest: Busiest,
+    /// Of publications that are recorded.
+    pub(crate) traces: Traces,
     pub(crate) counters: Arc<ShardCounters>,
 }
 
@@ -146,6 +150,7 @@ impl Topics {
             baseless: Baseless::default(),
             filters: Filters::default(),
             busiest: Busiest::new(busiest_seed),
+            traces: Traces::default(),
             counters,
         }
     }
@@ -249,7 +254,7 @@ impl Topics {
 
     /// What this tick collects for these recipients.
     #[inline]
-    fn batch(&mut self, recipients: Recipients) -> &mut Batch {
+    pub(crate) fn batch(&mut self, recipients: Recipients) -> &mut Batch {
         match recipients {
             Recipients::Topic(subscribers) => self.local.batch(subscribers),
             Recipients::Everyone(encoding) => &mut self.everyone(encoding).batch,
@@ -428,8 +433,9 @@ impl Topics {
         }
     }
 
-    /// The recipients have the batch that was under way.
-    pub(crate) fn served(&mut self, recipients: Recipients) {
+    /// The recipients have the batch that was under way on this shard.
+    pub(crate) fn served(&mut self, recipients: Recipients, tally: Tally, shard: u16) {
+        self.traces.end_deliveries(recipients, tally, shard);
         if self.delayed.served(recipients) {
             *self.turn(recipients) = Turn::Next;
         } else {

@@ -4,6 +4,7 @@
 use super::id::Id;
 use super::request::Request;
 use super::value::Value;
+use crate::trace_parent::TraceParent;
 use std::borrow::Cow;
 
 /// A request with what its reply needs, borrowed from its message.
@@ -19,6 +20,9 @@ pub struct Command<'b> {
     pub room: Option<Cow<'b, str>>,
     /// `data`: any value, forwarded byte for byte. In JSON-RPC the complete `params` of a call.
     pub data: Option<Value<'b>>,
+    /// `traceparent`: the trace that the client has the request belong to. Boxed, so that a command
+    /// without one is hardly larger.
+    pub trace: Option<Box<TraceParent>>,
 }
 
 /// When a command is replied to.

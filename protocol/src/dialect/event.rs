@@ -5,6 +5,7 @@ use super::map::{Map, Notation};
 use super::position::{LogPosition, LossReason};
 use super::tagged::plain_name;
 use super::value::{Encoding, Unencodable, Value};
+use crate::trace_parent::TraceParent;
 use std::num::NonZeroU32;
 
 /// What the server sends without a request.
@@ -28,6 +29,13 @@ pub enum Event<'a> {
     },
     /// A message or an event that the client was sent before, and has not acknowledged.
     Redelivered(&'a Event<'a>),
+    /// A message or an event that belongs to a trace: the native dialects say to which.
+    Traced {
+        /// The message or the event.
+        event: &'a Event<'a>,
+        /// The step that published it.
+        trace: TraceParent,
+    },
     /// An event of the application. Absent `data` becomes `null`.
     Event {
         /// Its name.
@@ -243,6 +251,9 @@ impl Event<'_> {
     /// Bytes that a message has more when it is sent again.
     pub const REDELIVERED_BYTES: usize = r#","redelivered":true"#.len();
 
+    /// Bytes that a message has more when it belongs to a trace.
+    pub const TRACED_BYTES: usize = r#","traceparent":"""#.len() + TraceParent::TEXT_BYTES;
+
     /// About how many bytes it has in any dialect: a capacity with which writing it rarely has to
     /// grow. Exactly as many, or more, for a message or an event whose strings need no escapes and
     /// whose data is in the dialect's own encoding.
@@ -271,6 +282,7 @@ impl Event<'_> {
                     data: value,
                 } => event.len() + bytes(room) + offset_bytes(offset) + data(value),
                 Event::Redelivered(event) => Event::REDELIVERED_BYTES + event.bytes_hint(),
+                Event::Traced { event, .. } => Event::TRACED_BYTES + event.bytes_hint(),
                 Event::Missed { room, .. } => 64 + bytes(room),
                 Event::Presence {
                     room,
@@ -304,12 +316,15 @@ impl Event<'_> {
         if let Event::Redelivered(event) = self {
             return Event::REDELIVERED_BYTES + event.bytes_max(encoding);
         }
+        if let Event::Traced { event, .. } = self {
+            return Event::TRACED_BYTES + event.bytes_max(encoding);
+        }
         let strings = match *self {
             Event::Welcome(welcome) => {
                 let token = welcome.session.map_or(0, |session| session.token.len());
                 welcome.connection.len() + welcome.server.len() + token + welcome.rooms_bytes()
             }
-            Event::Redelivered(_) => 0,
+            Event::Redelivered(_) | Event::Traced { .. } => 0,
             Event::Message {
                 room, from, sender, ..
             } => room.map_or(0, str::len) + from.len() + sender.map_or(0, Sender::bytes),
@@ -339,6 +354,7 @@ impl Event<'_> {
             Event::Call { params, .. } => params,
             Event::Welcome(welcome) => welcome.data,
             Event::Redelivered(_)
+            | Event::Traced { .. }
             | Event::Closing { .. }
             | Event::Expiring { .. }
             | Event::Prolonged { .. }
@@ -356,7 +372,7 @@ impl Event<'_> {
     pub(super) fn kind(&self) -> Option<&'static str> {
         match self {
             Event::Welcome(_) => Some("welcome"),
-            Event::Redelivered(event) => event.kind(),
+            Event::Redelivered(event) | Event::Traced { event, .. } => event.kind(),
             Event::Message { .. } => Some("message"),
             Event::Event { .. } => Some("event"),
             Event::Missed { .. } => Some("missed"),
@@ -378,6 +394,10 @@ impl Event<'_> {
             Event::Redelivered(event) => {
                 event.body(map)?;
                 map.boolean("redelivered", true);
+            }
+            Event::Traced { event, trace } => {
+                event.body(map)?;
+                map.string("traceparent", trace.text().as_str());
             }
             Event::Message {
                 room,

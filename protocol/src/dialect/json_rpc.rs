@@ -278,6 +278,7 @@ impl<'b> Call<'b> {
                 request: Request::Call { name: self.method },
                 room: None,
                 data: self.params.map(Value::Json),
+                trace: None,
             });
         };
         let params = match self.params {

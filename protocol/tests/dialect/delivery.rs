@@ -7,6 +7,7 @@ use shardcast_protocol::dialect::{
     Counts, Dialect, Encoding, Event, HistoryPage, Joined, KeptMessage, LogPosition, LossReason,
     Origin, Place, Places, Recovery, Repeat, Reply, RoomPlace,
 };
+use shardcast_protocol::trace_parent::TraceParent;
 
 /// The keys of a request, and what is read of them in every dialect.
 #[track_caller]
@@ -382,6 +383,24 @@ fn what_is_delivered_bears_its_offset_and_gaps_are_told() {
         },
         r#"{"type":"event","event":"price","room":"r","offset":18446744073709551615,"data":null}"#,
         r#"{"jsonrpc":"2.0","method":"event","params":{"event":"price","room":"r","offset":18446744073709551615,"data":null}}"#,
+    );
+    let trace = TraceParent::recorded(0xab << 120 | 1, 0x2a).expect("no id is zero");
+    let said = Event::Message {
+        room: Some("r"),
+        from: "0-1-2",
+        sender: None,
+        offset: None,
+        data: Some(json("[1]")),
+    };
+    let traced = Event::Traced {
+        event: &said,
+        trace,
+    };
+    let body = r#""room":"r","from":"0-1-2","data":[1],"traceparent":"00-ab000000000000000000000000000001-000000000000002a-01""#;
+    event(
+        traced,
+        &format!(r#"{{"type":"message",{body}}}"#),
+        &format!(r#"{{"jsonrpc":"2.0","method":"message","params":{{{body}}}}}"#),
     );
     for reason in LossReason::ALL {
         let body = format!(r#""room":"r","count":17,"reason":"{}""#, reason.as_str());

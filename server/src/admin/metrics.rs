@@ -15,6 +15,7 @@ use crate::session::counts::{SessionCount, SessionCounts};
 use crate::session::latencies::Latencies;
 use crate::session::refusals::RefusalCounts;
 use crate::store::counts::{StoreCountKind, StoreCounts};
+use crate::traces::counts::TraceCounts;
 use busiest::BusiestMetrics;
 use latencies::{LatencyMetrics, Timed, timed};
 use process::ProcessMetrics;
@@ -155,6 +156,13 @@ impl Metrics {
 
     /// Adds the counters of the gateway, if there is one.
     pub(crate) fn add_gateway(&mut self, counts: Option<&GatewayCounts>) {
+        if let Some(counts) = counts {
+            counts.register(&mut self.registry);
+        }
+    }
+
+    /// Adds the counters of traces, if any are recorded.
+    pub(crate) fn add_traces(&mut self, counts: Option<&TraceCounts>) {
         if let Some(counts) = counts {
             counts.register(&mut self.registry);
         }

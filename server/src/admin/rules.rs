@@ -42,6 +42,9 @@ impl LiveRules {
             Some(limiter) => limiter.takes(&limits) && limiter.replace(limits),
             None => false,
         };
+        if let Some(tracer) = &self.shared.tracer {
+            tracer.set(settings.tracing().sampling());
+        }
         let (namespaces, current) = (settings.namespaces(), &self.shared.namespaces);
         let fits = settings.has_room_names_of(old) && namespaces.keeps_as(current.get());
         let namespaces = namespaces == *current.get() || fits && current.replace(namespaces);

@@ -38,6 +38,7 @@ use crate::session::shared::{SessionRules, Shared};
 use crate::session::token::SessionKeySource;
 use crate::store::counts::StoreCounts;
 use crate::store::options::Persistence;
+use crate::traces::tracer::Tracer;
 use crate::versions::Versions;
 use crate::wire::failure::Failure;
 use shardcast_engine::{CloseReason, Config, LogClass, Missed, Refusal, Topic};
@@ -67,6 +68,7 @@ pub struct App {
     cluster: Option<Cluster>,
     view: Option<Arc<ClusterView>>,
     session_key: SessionKeySource,
+    tracer: Option<Tracer>,
     registry: Arc<Registry>,
     hooks: Hooks,
 }
@@ -103,6 +105,7 @@ impl App {
             cluster: None,
             view: None,
             session_key: SessionKeySource::default(),
+            tracer: None,
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
         }
@@ -374,6 +377,16 @@ impl App {
         App { hooks, ..self }
     }
 
+    /// What is recorded of requests.
+    pub(crate) fn tracer(self, tracer: Option<Tracer>) -> App {
+        App { tracer, ..self }
+    }
+
+    /// What records requests, if anything does.
+    pub(crate) fn own_tracer(&self) -> Option<&Tracer> {
+        self.tracer.as_ref()
+    }
+
     /// Where tokens are asked for.
     pub(crate) fn gate(&self) -> Option<&Arc<TokenGate>> {
         self.gate.as_ref()
@@ -403,6 +416,9 @@ impl App {
             config.logs.push(offline.log());
             config.user_logs_max = offline.users_max();
         }
+        if let Some(tracer) = &self.tracer {
+            config.traces = Some(tracer.sink().clone());
+        }
         let shared = Shared {
             server: self.server,
             heartbeat_ms: millis(config.heartbeat),
@@ -423,6 +439,7 @@ impl App {
             centrifuge: CentrifugeOptions::new(&self.centrifuge, config.idle_timeout),
             namespaces: Versions::new(self.namespaces),
             latencies: Arc::default(),
+            tracer: self.tracer,
             refusals: self.refusals,
             gate: self.gate,
             sessions: SessionRules::new(self.sessions, self.session_key, config.shards),

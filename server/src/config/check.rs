@@ -128,7 +128,9 @@ impl CrossChecks<'_> {
             ..
         } = self.settings;
         let gateway = self.settings.gateway().problems().into_iter();
-        problems.extend(gateway.map(|(key, rule)| self.breaks(key, rule.to_owned())));
+        let tracing = self.settings.tracing().problems().into_iter();
+        let both = gateway.chain(tracing);
+        problems.extend(both.map(|(key, rule)| self.breaks(key, rule.to_owned())));
         for (name, rule) in tls.problems().into_iter().chain(auth_check::problems(auth)) {
             problems.push(self.breaks(name, rule));
         }

@@ -5,6 +5,7 @@ use super::key::{Key, ValueKind};
 use super::{
     access_keys, admin_keys, auth_keys, centrifuge_keys, cluster_keys, compression_keys,
     gateway_keys, limit_keys, offline_keys, persistence_keys, room_keys, server_keys, session_keys,
+    trace_keys,
 };
 use shardcast_engine::{Config, Listener};
 use shardcast_protocol::dialect::DEPTH_MAX;
@@ -461,6 +462,14 @@ pub(super) static KEYS: &[Key] = &[
     gateway_keys::BATCH,
     gateway_keys::DEAD_LETTERS,
     gateway_keys::DEAD_LETTER_BYTES,
+    trace_keys::ENDPOINT,
+    trace_keys::SAMPLE,
+    trace_keys::CALLERS,
+    trace_keys::SERVICE_NAME,
+    trace_keys::HEADERS_FILE,
+    trace_keys::AUTHORITIES,
+    trace_keys::TIMEOUT,
+    trace_keys::QUEUE,
     admin_keys::LOG_LEVEL,
     admin_keys::LOG_FORMAT,
 ];

@@ -11,6 +11,7 @@ use super::place::Place;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
 use super::tls::TlsSettings;
+use super::traces::TracingSettings;
 use super::value::{LogFormat, MemoryShare, ShardCount};
 use super::word::FilePath;
 use crate::access::auto_ban::AutoBan;
@@ -80,6 +81,7 @@ pub(crate) struct Settings {
     pub(super) centrifuge_enabled: bool,
     pub(super) centrifuge: Centrifuge,
     pub(super) gateway: GatewaySettings,
+    pub(super) tracing: TracingSettings,
     pub(super) log_level: tracing::Level,
     pub(super) log_format: LogFormat,
 }
@@ -124,6 +126,7 @@ impl Default for Settings {
             centrifuge_enabled: true,
             centrifuge: Centrifuge::default(),
             gateway: GatewaySettings::default(),
+            tracing: TracingSettings::default(),
             log_level: tracing::Level::INFO,
             log_format: LogFormat::Text,
         }
@@ -377,6 +380,7 @@ impl Settings {
             block: others.block.clone(),
             log_level: others.log_level,
             operators: self.operators.with_what_is_exchanged(&others.operators),
+            tracing: self.tracing.with_what_is_exchanged(&others.tracing),
             ..self.clone()
         };
         if self.tls().is_some() && others.tls().is_some() {
@@ -415,6 +419,18 @@ impl Settings {
             fallbacks: self.fallback,
             ..self.centrifuge.clone()
         })
+    }
+
+    /// Threads of a server beside its shards, its control plane and its background handlers: the
+    /// bridge of a cluster, and what sends traces.
+    pub(crate) fn threads_besides(&self) -> usize {
+        let traces = self.tracing.endpoint.0.is_some();
+        usize::from(self.cluster.is_one_of_many()) + usize::from(traces)
+    }
+
+    /// Section `[tracing]`.
+    pub(crate) fn tracing(&self) -> &TracingSettings {
+        &self.tracing
     }
 
     /// Section `[gateway]`.

@@ -10,15 +10,16 @@
 use crate::auth::grants::RoomAction;
 use crate::limits::check;
 use crate::session::background::Background;
-use crate::session::context::{Context, Session};
+use crate::session::context::{Context, Session, TraceDecision};
 use crate::session::guarded::{GuardAsked, Guarded, Verdict};
 use crate::session::handle::Handle;
 use crate::session::limits::Limits;
 use crate::session::permits::Permit;
+use crate::traces::tracer::RequestTrace;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, HANDLER_FAILED, RETRY_AFTER_MS};
 use futures_util::FutureExt;
-use shardcast_engine::{Panicked, confine, discard};
+use shardcast_engine::{Panicked, SpanKind, confine, discard};
 use shardcast_protocol::dialect::centrifuge::CentrifugeRequest;
 use shardcast_protocol::dialect::{
     Code, Command, Method, Problem, PublishTarget, Request, Rooms, Value, ValueBox,
@@ -193,7 +194,8 @@ pub(crate) fn pass(
     guard: &RequestGuard,
     command: &Command<'_>,
 ) -> Result<GuardPassage, Problem> {
-    if let Some(decided) = take_decided(cx) {
+    if let Some((decided, trace)) = take_decided(cx) {
+        cx.trace = TraceDecision::Decided(trace);
         return decided.map(GuardPassage::Decided);
     }
     check::in_flight(cx, &command.request)?;
@@ -206,7 +208,11 @@ pub(crate) fn pass(
     }
     let serial = cx.state.take_serial();
     let kind: Arc<str> = command.request.name().into();
-    let background = cx.background(kind, serial);
+    let trace = cx.decide_trace(step_of(&command.request));
+    let background = Background {
+        trace: trace.context,
+        ..cx.background(kind, serial)
+    };
     let handle = background.handle.clone();
     let Some(attempt) = Attempt::of(background, command) else {
         return Ok(GuardPassage::Decided(Verdict::Accept));
@@ -233,6 +239,7 @@ pub(crate) fn pass(
         serial,
         due_ms: cx.due_after(guard.timeout),
         abort: task.abort_handle(),
+        trace: trace.context.is_some().then(|| Box::new(trace)),
     };
     cx.session.more().guarded = Some(Box::new(Guarded::Asked(asked)));
     cx.engine.hold();
@@ -263,12 +270,24 @@ fn is_vain(cx: &Context<'_>, request: &Request<'_>) -> bool {
     }
 }
 
+/// What was decided, and the request's trace.
+type DecidedRequest = (Result<Verdict, Problem>, Option<Box<RequestTrace>>);
+
+/// What such a request is called where it is recorded.
+fn step_of(request: &Request<'_>) -> (&'static str, SpanKind) {
+    let name = match request {
+        Request::Broadcast(_) | Request::Publish(_) => "publish",
+        _ => "join",
+    };
+    (name, SpanKind::Server)
+}
+
 /// The decision about the request at hand, if there is one.
-fn take_decided(cx: &mut Context<'_>) -> Option<Result<Verdict, Problem>> {
+fn take_decided(cx: &mut Context<'_>) -> Option<DecidedRequest> {
     let guarded = &mut cx.session.some_mut()?.guarded;
     match guarded.as_deref() {
-        Some(Guarded::Decided(_)) => match *guarded.take()? {
-            Guarded::Decided(decided) => Some(decided),
+        Some(Guarded::Decided(..)) => match *guarded.take()? {
+            Guarded::Decided(decided, trace) => Some((decided, trace)),
             Guarded::Asked(_) => None,
         },
         Some(Guarded::Asked(_)) | None => None,
@@ -318,7 +337,7 @@ pub(crate) fn decided(cx: &mut Context<'_>, guarding: Guarding) -> bool {
             failed()
         }
     });
-    cx.session.more().guarded = Some(Box::new(Guarded::Decided(decided)));
+    settle(cx, decided);
     true
 }
 
@@ -330,19 +349,33 @@ pub(crate) fn give_up(cx: &mut Context<'_>, now_ms: Option<u64>, problem: Proble
         return false;
     };
     asked.abort.abort();
-    cx.session.more().guarded = Some(Box::new(Guarded::Decided(Err(problem))));
+    settle(cx, Err(problem));
     true
+}
+
+/// The request that waits was decided about.
+fn settle(cx: &mut Context<'_>, decided: Result<Verdict, Problem>) {
+    let more = cx.session.more();
+    let mut trace = match more.guarded.as_deref_mut() {
+        Some(Guarded::Asked(asked)) => asked.trace.take(),
+        Some(Guarded::Decided(..)) | None => None,
+    };
+    let step = trace.as_mut().and_then(|trace| trace.step.as_mut());
+    if let (Err(problem), Some(step)) = (&decided, step) {
+        step.fail(problem.code.as_str());
+    }
+    more.guarded = Some(Box::new(Guarded::Decided(decided, trace)));
 }
 
 /// Whether the request at hand has been decided about.
 pub(crate) fn is_decided(session: &Session) -> bool {
     let guarded = session.some().and_then(|more| more.guarded.as_deref());
-    matches!(guarded, Some(Guarded::Decided(_)))
+    matches!(guarded, Some(Guarded::Decided(..)))
 }
 
 fn asked<'c>(cx: &'c Context<'_>) -> Option<&'c GuardAsked> {
     match cx.session.some()?.guarded.as_deref()? {
         Guarded::Asked(asked) => Some(asked),
-        Guarded::Decided(_) => None,
+        Guarded::Decided(..) => None,
     }
 }

@@ -13,14 +13,17 @@ use crate::rooms::membership::require_space;
 use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::session::pending::{Awaited, AwaitedPlaces, Pending, PublishedRoom, Shape};
+use crate::traces::tracer::BegunStep;
 use crate::wire::failure::{BAD_USER, problem_of_publish, too_many_waiting};
 use crate::wire::publication::{self, Added, INFO_BYTES_MAX, SignedData};
+use crate::wire::traced::TracedData;
 use shardcast_engine::{
-    EncodingId, Publication, PublicationKind, Publish, PublishError, Tag, Target, Topic,
+    EncodingId, Publication, PublicationKind, Publish, PublishError, SpanKind, Tag, Target, Topic,
 };
 use shardcast_protocol::dialect::{
     self, Command, Dialect, Problem, PublishTarget, Reply, Value, ValueBox,
 };
+use shardcast_protocol::trace_parent::TraceParent;
 use std::iter;
 
 /// Publishes what a client says.
@@ -29,29 +32,65 @@ pub(crate) fn publish(
     command: &Command<'_>,
     asked: &dialect::Publish<'_>,
 ) -> Result<(), Problem> {
+    let trace = cx.decide_trace(("publish", SpanKind::Server));
+    let published = publish_in(cx, command, asked, trace.context);
+    if let Some(step) = trace.step {
+        end_step(cx, command, *step, published.as_ref().err());
+    }
+    published
+}
+
+/// What is known of a step that published.
+#[cold]
+fn end_step(
+    cx: &Context<'_>,
+    command: &Command<'_>,
+    mut step: BegunStep,
+    problem: Option<&Problem>,
+) {
+    step.note("shardcast.shard", u64::from(cx.state.shard));
+    step.note("shardcast.connection", cx.connection().text().as_str());
+    step.note("shardcast.dialect", cx.dialect().subprotocol());
+    step.note("messaging.message.body.size", bytes_of(command) as u64);
+    if let Some(room) = command.room.as_deref() {
+        step.note("messaging.destination.name", room);
+    }
+    if let Some(problem) = problem {
+        step.fail(problem.code.as_str());
+    }
+}
+
+/// The same, as a part of a trace.
+fn publish_in(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    trace: Option<TraceParent>,
+) -> Result<(), Problem> {
     if asked.report {
         require_space(cx)?;
     }
     match &asked.target {
         PublishTarget::Rooms(rooms) => with_rooms(cx.shared, rooms, |shape, rooms| {
             if let (Shape::Room, [room]) = (shape, rooms) {
-                let ready = ready_for_room(cx, command, asked, *room)?;
+                let ready = ready_for_room(cx, (command, asked), trace, *room)?;
                 return send_one(cx, command, asked, ready);
             }
             let ready = rooms
                 .iter()
-                .map(|room| ready_for_room(cx, command, asked, *room));
+                .map(|room| ready_for_room(cx, (command, asked), trace, *room));
             let ready = ready.collect::<Result<Vec<_>, Problem>>()?;
             send_many(cx, command, asked, ready)
         }),
         PublishTarget::User(user) if !Identity::is_name(user) => Err(bad_request(BAD_USER)),
         PublishTarget::User(user) => {
-            let mut ready = ready_for_others(cx, command, asked, Target::User(user))?;
+            let target = Target::User(user);
+            let mut ready = ready_for_others(cx, (command, asked), trace, target)?;
             ready.publish = cx.shared.waiting(ready.publish);
             send_one(cx, command, asked, ready)
         }
         PublishTarget::Everyone => {
-            let ready = ready_for_others(cx, command, asked, Target::Everyone)?;
+            let ready = ready_for_others(cx, (command, asked), trace, Target::Everyone)?;
             send_one(cx, command, asked, ready)
         }
     }
@@ -86,15 +125,15 @@ fn awaited_counts<'r, 't: 'r>(mut ready: impl Iterator<Item = &'r Ready<'t>>) ->
 /// through.
 fn ready_for_room<'r>(
     cx: &Context<'_>,
-    command: &Command<'_>,
-    asked: &dialect::Publish<'_>,
+    said: (&Command<'_>, &dialect::Publish<'_>),
+    trace: Option<TraceParent>,
     room: ResolvedRoom<'r>,
 ) -> Result<Ready<'r>, Problem> {
     cx.may(RoomAction::Publish, &room)?;
-    let publish = publish_of(cx, command, asked, Some(room))?;
+    let publish = publish_of(cx, said, trace, Some(room))?;
     Ok(Ready {
         target: Target::Room(room.name()),
-        publish: Keys::of(asked.keys.as_deref()).keep(publish, &room)?,
+        publish: Keys::of(said.1.keys.as_deref()).keep(publish, &room)?,
         place: match room.history() {
             Some(_) if room.takes_acks() => HasPlace::WithAcks,
             Some(_) => HasPlace::Yes,
@@ -106,8 +145,8 @@ fn ready_for_room<'r>(
 /// What is published elsewhere: the default namespace decides.
 fn ready_for_others<'t>(
     cx: &Context<'_>,
-    command: &Command<'_>,
-    asked: &dialect::Publish<'_>,
+    said: (&Command<'_>, &dialect::Publish<'_>),
+    trace: Option<TraceParent>,
     target: Target<'t>,
 ) -> Result<Ready<'t>, Problem> {
     let default = cx.shared.namespaces.get().default_namespace();
@@ -115,15 +154,15 @@ fn ready_for_others<'t>(
     may.map_err(|denied| cx.denied(RoomAction::Publish, "", denied))?;
     Ok(Ready {
         target,
-        publish: publish_of(cx, command, asked, None)?,
+        publish: publish_of(cx, said, trace, None)?,
         place: HasPlace::No,
     })
 }
 
 fn publish_of(
     cx: &Context<'_>,
-    command: &Command<'_>,
-    asked: &dialect::Publish<'_>,
+    (command, asked): (&Command<'_>, &dialect::Publish<'_>),
+    trace: Option<TraceParent>,
     room: Option<ResolvedRoom<'_>>,
 ) -> Result<Publish, Problem> {
     let shared = cx.shared;
@@ -143,6 +182,11 @@ fn publish_of(
         Some(signed) => signed.as_data(),
         None => publication::data_of(data),
     };
+    let traced = trace.map(|trace| TracedData::new(trace, (data, data_encoding)));
+    let (data, data_encoding) = match &traced {
+        Some(traced) => traced.as_data(),
+        None => (data, data_encoding),
+    };
     let publication = Publication {
         topic: room.map(|room| Topic::Room(room.name())),
         kind: PublicationKind::Message {
@@ -156,7 +200,10 @@ fn publish_of(
     let is_present = |encoding| present.has(encoding);
     let added = room.map_or(Added::Nothing, |room| room.added());
     let content = publication::content_of(is_present, dialect, &publication, added, bytes_max)?;
-    let publish = Publish::new(content);
+    let publish = Publish::new(match trace {
+        Some(trace) => content.traced(trace),
+        None => content,
+    });
     Ok(if asked.echo.unwrap_or(namespace.echo) {
         publish
     } else {

@@ -14,6 +14,7 @@ use crate::gateway::orders::Orders;
 use crate::gateway::socket::{Socket, SocketTask};
 use crate::gateway::webhook::Webhook;
 use crate::gateway::wire::{Answer, GatewayEvent};
+use crate::traces::tracer::{RequestTrace, Tracer};
 use shardcast_protocol::dialect::{Code, Problem};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,8 @@ pub(crate) struct Gateway {
     breaker: Mutex<Breaker>,
     under_way: Semaphore,
     waiting: AtomicUsize,
+    /// `None`: nothing is recorded.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 #[derive(Debug)]
@@ -63,6 +66,7 @@ impl Gateway {
         options: GatewayOptions,
         orders: Arc<Orders>,
         runtime: &tokio::runtime::Handle,
+        tracer: Option<Tracer>,
     ) -> Gateway {
         let counts = GatewayCounts::new(options.events.kinds());
         let instance = format!("{:016x}", fastrand::u64(..));
@@ -93,6 +97,7 @@ impl Gateway {
             transport,
             breaker: Mutex::new(Breaker::new()),
             waiting: AtomicUsize::new(0),
+            tracer,
         }
     }
 
@@ -114,8 +119,23 @@ impl Gateway {
         u64::try_from(millis).unwrap_or(u64::MAX)
     }
 
-    /// Has the backend decide.
-    pub(crate) async fn decide(&self, kind: EventKind, event: GatewayEvent) -> GatewayDecision {
+    /// Has the backend decide, as a part of a trace.
+    pub(crate) async fn decide(
+        &self,
+        kind: EventKind,
+        mut event: GatewayEvent,
+        mut trace: RequestTrace,
+    ) -> GatewayDecision {
+        event.traceparent = trace.context.map(|context| context.to_string());
+        if let Some(step) = &mut trace.step {
+            // Until something better is known: who asks may be gone before there is an answer.
+            step.fail(CallOutcome::Abandoned.as_str());
+            step.note("shardcast.connection", &*event.connection);
+            if let [room] = &event.rooms[..] {
+                step.note("messaging.destination.name", &**room);
+            }
+            step.note("shardcast.event", event.id);
+        }
         let mut counted = Counted {
             counts: &self.counts,
             kind,
@@ -131,6 +151,13 @@ impl Gateway {
         };
         let (decision, outcome) = self.settle(kind, decided);
         counted.outcome = outcome;
+        if let Some(step) = &mut trace.step {
+            step.note("shardcast.outcome", outcome.as_str());
+            match outcome {
+                CallOutcome::Accepted | CallOutcome::Rejected => step.succeed(),
+                failed => step.fail(failed.as_str()),
+            }
+        }
         decision
     }
 

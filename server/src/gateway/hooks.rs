@@ -19,9 +19,11 @@ use crate::session::background::Background;
 use crate::session::guarded::Verdict;
 use crate::session::handle::Handle;
 use crate::session::identity::Identity;
+use crate::traces::tracer::{RequestTrace, Tracer};
 use crate::wire::failure::{Failure, unavailable};
-use shardcast_engine::Refusal;
+use shardcast_engine::{Refusal, SpanKind};
 use shardcast_protocol::dialect::{Code, Dialect, Problem, Value};
+use shardcast_protocol::trace_parent::TraceParent;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,9 +40,14 @@ pub(crate) struct GatewayHooks {
 
 impl GatewayHooks {
     /// Begins to connect to the backend, on this runtime.
-    pub(crate) fn start(options: GatewayOptions, runtime: &tokio::runtime::Handle) -> GatewayHooks {
+    pub(crate) fn start(
+        options: GatewayOptions,
+        runtime: &tokio::runtime::Handle,
+        tracer: Option<Tracer>,
+    ) -> GatewayHooks {
         let orders = Arc::new(Orders::new());
-        let gateway = Arc::new(Gateway::start(options, orders.clone(), runtime));
+        let gateway = Gateway::start(options, orders.clone(), runtime, tracer);
+        let gateway = Arc::new(gateway);
         GatewayHooks {
             notices: Notices::start(gateway.clone(), runtime),
             gateway,
@@ -115,7 +122,12 @@ impl GatewayHooks {
             request: Some(request_of(&arrival)),
             ..self.event(EventKind::Connect, &identity)
         };
-        let answer = match self.gateway.decide(EventKind::Connect, event).await {
+        let trace = arrival.header("traceparent").and_then(|text| {
+            let text = str::from_utf8(text).ok()?;
+            TraceParent::parse(text.trim())
+        });
+        let trace = self.decide_trace(trace, "gateway connect");
+        let answer = match self.gateway.decide(EventKind::Connect, event, trace).await {
             GatewayDecision::LetThrough => return Ok(identity.into()),
             GatewayDecision::Rejected(problem) => return Err(answers::refusal_of(&problem)),
             GatewayDecision::Accepted(answer) => answer,
@@ -132,7 +144,8 @@ impl GatewayHooks {
             rooms: rooms_of(&attempt),
             ..self.event_of(EventKind::Join, attempt.connection())
         };
-        match self.gateway.decide(EventKind::Join, event).await {
+        let trace = self.child(attempt.connection(), "gateway join");
+        match self.gateway.decide(EventKind::Join, event, trace).await {
             GatewayDecision::LetThrough => Ok(()),
             GatewayDecision::Rejected(problem) => Err(problem.into()),
             GatewayDecision::Accepted(answer) => {
@@ -150,7 +163,8 @@ impl GatewayHooks {
             data: attempt.data().map(json_of),
             ..self.event_of(EventKind::Publish, attempt.connection())
         };
-        let answer = match self.gateway.decide(EventKind::Publish, event).await {
+        let trace = self.child(attempt.connection(), "gateway publish");
+        let answer = match self.gateway.decide(EventKind::Publish, event, trace).await {
             GatewayDecision::LetThrough => return Ok(Verdict::Accept),
             GatewayDecision::Rejected(problem) => return Err(problem.into()),
             GatewayDecision::Accepted(answer) => answer,
@@ -179,7 +193,8 @@ impl GatewayHooks {
             data,
             ..self.event_of(EventKind::Rpc, &cx)
         };
-        match self.gateway.decide(EventKind::Rpc, event).await {
+        let trace = self.decide_trace(cx.trace, "gateway rpc");
+        match self.gateway.decide(EventKind::Rpc, event, trace).await {
             GatewayDecision::Accepted(answer) => {
                 self.publish_all(&answer).await;
                 Ok(answers::encoded(&answer, cx.dialect().encoding()))
@@ -187,6 +202,25 @@ impl GatewayHooks {
             GatewayDecision::Rejected(problem) => Err(problem.into()),
             // Only the backend has an answer to a call.
             GatewayDecision::LetThrough => Err(unavailable("the backend cannot be reached").into()),
+        }
+    }
+
+    /// A call about which it is decided here whether it is recorded.
+    fn decide_trace(&self, asked: Option<TraceParent>, name: &'static str) -> RequestTrace {
+        match &self.gateway.tracer {
+            None => RequestTrace::passed_on(asked.as_ref()),
+            Some(tracer) => {
+                let step = (name, SpanKind::Client);
+                tracer.decide(asked.as_ref(), step, || fastrand::u64(..))
+            }
+        }
+    }
+
+    /// A call that is a part of a request.
+    fn child(&self, request: &Background, name: &'static str) -> RequestTrace {
+        match &self.gateway.tracer {
+            None => RequestTrace::passed_on(request.trace.as_ref()),
+            Some(tracer) => tracer.child_of(request.trace, (name, SpanKind::Client)),
         }
     }
 

@@ -17,7 +17,8 @@ pub(crate) fn install(
     settings: &Settings,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(App, Option<GatewayHooks>), String> {
-    let gateway = prepare(settings)?.map(|options| GatewayHooks::start(options, runtime));
+    let tracer = app.own_tracer().cloned();
+    let gateway = prepare(settings)?.map(|options| GatewayHooks::start(options, runtime, tracer));
     let app = match &gateway {
         Some(gateway) => gateway.install(app),
         None => app,

@@ -20,7 +20,7 @@ pub(crate) fn replay(options: Option<GatewayOptions>) -> Result<(String, bool), 
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    let gateway = Gateway::start(options, Arc::new(Orders::new()), runtime.handle());
+    let gateway = Gateway::start(options, Arc::new(Orders::new()), runtime.handle(), None);
     let replayed = runtime.block_on(DeadLetters::new(file).replay(&gateway));
     let Replayed {
         delivered,

@@ -125,6 +125,9 @@ impl Webhook {
             .header(header::USER_AGENT, USER_AGENT)
             .header("shardcast-event", &event.event)
             .header("shardcast-timestamp", time_s);
+        if let Some(trace) = &event.traceparent {
+            request = request.header("traceparent", trace);
+        }
         if let Some(secret) = &self.secret {
             let signature = format!("v1={}", secret.sign(time_s, body));
             request = request.header("shardcast-signature", signature);

@@ -113,6 +113,10 @@ pub(crate) struct GatewayEvent {
     #[prost(message, repeated, tag = "17")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) notices: Vec<Notice>,
+    /// Webhooks have it in a header.
+    #[prost(string, optional, tag = "18")]
+    #[serde(skip)]
+    pub(crate) traceparent: Option<String>,
 }
 
 /// The request that a client connects with.

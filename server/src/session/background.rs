@@ -9,6 +9,7 @@ use crate::wire::failure::{Failure, Gone};
 use shardcast_engine::Peer;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_protocol::dialect::Dialect;
+use shardcast_protocol::trace_parent::TraceParent;
 use std::sync::Arc;
 
 /// A connection, seen from the background: what was true of it when the request came. Its shard
@@ -22,6 +23,8 @@ pub struct Background {
     pub(crate) remote_address: Peer,
     pub(crate) kind: Arc<str>,
     pub(crate) span: tracing::Span,
+    /// The trace that the request belongs to.
+    pub(crate) trace: Option<TraceParent>,
 }
 
 impl Context<'_> {
@@ -35,6 +38,7 @@ impl Context<'_> {
             dialect: self.dialect(),
             remote_address: self.remote_address(),
             span: tracing::debug_span!("request", %connection, request = serial, kind = &*kind),
+            trace: self.asked_trace(),
             kind,
         }
     }

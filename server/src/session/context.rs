@@ -10,13 +10,15 @@ use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::session::state::SessionState;
 use crate::session::validity::Validity;
+use crate::traces::tracer::RequestTrace;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::encoding::{self, Nesting};
 use crate::wire::failure::{Failure, problem_of_room};
 use serde::Serialize;
 use shardcast_engine::protocol::close::CloseCode;
-use shardcast_engine::{Context as Engine, EncodingId, Peer, confine};
+use shardcast_engine::{Context as Engine, EncodingId, Peer, SpanKind, confine};
 use shardcast_protocol::dialect::{Code, Dialect, Event, Problem, Reply};
+use shardcast_protocol::trace_parent::TraceParent;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub struct Context<'c> {
     pub(crate) shared: &'c Arc<Shared>,
     /// The request that is being handled, until it is answered.
     call: Option<Call<'c>>,
+    /// Whether it is recorded.
+    pub(crate) trace: TraceDecision<'c>,
 }
 
 impl<'c> Context<'c> {
@@ -48,6 +52,31 @@ impl<'c> Context<'c> {
             state,
             shared,
             call,
+            trace: TraceDecision::Asked(None),
+        }
+    }
+
+    /// Decides whether the request at hand is recorded, as this step, unless it was decided before.
+    #[inline]
+    pub(crate) fn decide_trace(&mut self, step: (&'static str, SpanKind)) -> RequestTrace {
+        let decided = TraceDecision::Decided(None);
+        match (
+            std::mem::replace(&mut self.trace, decided),
+            &self.shared.tracer,
+        ) {
+            (TraceDecision::Decided(trace), _) => trace.map(|trace| *trace).unwrap_or_default(),
+            (TraceDecision::Asked(asked), None) => RequestTrace::passed_on(asked),
+            (TraceDecision::Asked(asked), Some(tracer)) => {
+                tracer.decide(asked, step, || self.state.random.u64(..))
+            }
+        }
+    }
+
+    /// The trace that the client has the request at hand belong to.
+    pub(crate) fn asked_trace(&self) -> Option<TraceParent> {
+        match &self.trace {
+            TraceDecision::Asked(asked) => asked.copied(),
+            TraceDecision::Decided(trace) => trace.as_ref()?.context,
         }
     }
 
@@ -282,6 +311,15 @@ impl<'c> Context<'c> {
     pub fn disconnect(&mut self, code: CloseCode, reason: &str) {
         self.engine.close(code, reason);
     }
+}
+
+/// Whether the request at hand is recorded.
+#[derive(Debug)]
+pub(crate) enum TraceDecision<'c> {
+    /// It is to be decided; the trace that the client has it belong to.
+    Asked(Option<&'c TraceParent>),
+    /// It was. `None`: it is not, and belongs to no trace.
+    Decided(Option<Box<RequestTrace>>),
 }
 
 /// There is no request, or it was answered.

@@ -1,6 +1,7 @@
 //! A request of a connection that is decided in the background, and what the connection has sent
 //! behind it. Acted on by the dispatch and the service.
 
+use crate::traces::tracer::RequestTrace;
 use serde_json::value::RawValue;
 use shardcast_protocol::dialect::Problem;
 use tokio::task::AbortHandle;
@@ -22,7 +23,7 @@ pub(crate) enum Guarded {
     /// It is awaited.
     Asked(GuardAsked),
     /// It has come, and the request is not taken up again yet.
-    Decided(Result<Verdict, Problem>),
+    Decided(Result<Verdict, Problem>, Option<Box<RequestTrace>>),
 }
 
 /// A decision that is awaited.
@@ -32,6 +33,7 @@ pub(crate) struct GuardAsked {
     /// When the server decides itself, by the engine's clock.
     pub(crate) due_ms: u64,
     pub(crate) abort: AbortHandle,
+    pub(crate) trace: Option<Box<RequestTrace>>,
 }
 
 /// What became of a request that was taken.
@@ -58,7 +60,7 @@ impl Guarded {
     pub(crate) fn due_ms(&self) -> Option<u64> {
         match self {
             Guarded::Asked(asked) => Some(asked.due_ms),
-            Guarded::Decided(_) => None,
+            Guarded::Decided(..) => None,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::session::refusals::RefusalCounts;
 use crate::session::shelf::Shelf;
 use crate::session::token::{SessionKey, SessionKeySource};
 use crate::session::waiting::WaitingLimits;
+use crate::traces::tracer::Tracer;
 use crate::versions::Versions;
 use shardcast_engine::{
     EncodingId, EncodingsPresent, Handle as EngineHandle, LogClass, Publish, Refused,
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) namespaces: Versions<Namespaces>,
     /// What is timed outside of shards.
     pub(crate) latencies: Arc<Latencies>,
+    /// `None`: nothing is recorded.
+    pub(crate) tracer: Option<Tracer>,
     /// Requests that were refused.
     pub(crate) refusals: RefusalCounts,
     /// `None`: no tokens are looked for.

@@ -5,6 +5,7 @@
 //! on every shard.
 
 use crate::wire::connection_id::{ConnectionId, IdText};
+use crate::wire::traced::{trace_of, untraced};
 use shardcast_engine::{
     Content, Data, DataEncoding, EncodingId, Frame, JoinAcks, JoinDeltas, MemberConnection,
     OwnedData, Position, PresenceEvent, Publication, PublicationKind, Topic, USER_BYTES_MAX,
@@ -287,7 +288,7 @@ fn signed_in<'p>(data: Data<'p>, encoding: DataEncoding) -> Option<(Sender<'p>, 
 pub(crate) fn said_by<'p>(
     publication: &Publication<'p>,
 ) -> Option<(Option<Sender<'p>>, Value<'p>)> {
-    let (data, encoding) = (publication.data, publication.data_encoding);
+    let (data, encoding) = untraced(publication.data, publication.data_encoding)?;
     if encoding.0 >= SIGNED_JSON.0 {
         let (sender, value) = signed_in(data, encoding)?;
         return Some((Some(sender), value));
@@ -338,6 +339,21 @@ fn value_in(data: Data<'_>, encoding: DataEncoding) -> Option<Value<'_>> {
 /// `None`: the publication is not one of this server's.
 #[inline]
 fn with_event<R>(
+    publication: &Publication<'_>,
+    offset: Option<u64>,
+    act: impl FnOnce(&Event<'_>) -> R,
+) -> Option<R> {
+    match trace_of(publication.data, publication.data_encoding) {
+        None => with_untraced(publication, offset, act),
+        Some(trace) => with_untraced(publication, offset, |event| {
+            act(&Event::Traced { event, trace })
+        }),
+    }
+}
+
+/// The same without the trace that it belongs to.
+#[inline]
+fn with_untraced<R>(
     publication: &Publication<'_>,
     offset: Option<u64>,
     act: impl FnOnce(&Event<'_>) -> R,

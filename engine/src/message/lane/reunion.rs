@@ -153,6 +153,7 @@ fn nothing_to_add(delivery: Delivery) -> Option<Outcome> {
         Delivery::Message(parcel) => report(parcel.report, parcel.parcels),
         Delivery::Next(next) => report(next.parcel.report, next.parcel.parcels),
         Delivery::Sifted(sifted) => report(sifted.parcel.report, sifted.parcel.parcels),
+        Delivery::Traced(traced) => nothing_to_add(traced.delivery),
         Delivery::Unencodable { key, parcels, .. } => report(Some(key), parcels),
         Delivery::List {
             key,

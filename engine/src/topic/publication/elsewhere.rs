@@ -36,6 +36,7 @@ impl Content {
                 StoredKind::Presence { .. } | StoredKind::Members { .. } => false,
                 StoredKind::Elsewhere { .. } => false,
             },
+            Inner::Traced(traced) => traced.content.is_of_this_process(),
             Inner::Kept(kept) => kept.content.is_of_this_process(),
         }
     }

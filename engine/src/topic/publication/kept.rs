@@ -20,7 +20,7 @@ impl Content {
     pub(crate) fn kept(&self) -> Option<(&Keep, &Content)> {
         match &self.0 {
             Inner::Kept(kept) => Some((&kept.keep, &kept.content)),
-            Inner::Frame { .. } | Inner::Message { .. } | Inner::Data(_) => None,
+            Inner::Frame { .. } | Inner::Message { .. } | Inner::Data(_) | Inner::Traced(_) => None,
         }
     }
 
@@ -48,6 +48,7 @@ impl Content {
                 | StoredKind::Event { .. } => true,
                 StoredKind::Presence { .. } | StoredKind::Members { .. } => false,
             },
+            Inner::Traced(traced) => traced.content.is_base(),
             Inner::Frame { .. } | Inner::Kept(_) => false,
         }
     }

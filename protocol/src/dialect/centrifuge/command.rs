@@ -280,5 +280,6 @@ fn command_of<'b>(id: Option<Id<'b>>, request: Request<'b>) -> Command<'b> {
         request,
         room: None,
         data: None,
+        trace: None,
     }
 }

@@ -41,6 +41,10 @@ pub(crate) fn write_change<N: WireNotation>(
     event: &Event<'_>,
     base: Value<'_>,
 ) -> Result<(), Unencodable> {
+    let event = match event {
+        Event::Traced { event, .. } => event,
+        event => event,
+    };
     let data = match event {
         Event::Message { data, .. } | Event::Event { data, .. } => some(*data),
         _ => return Err(Unencodable::Message),
@@ -180,6 +184,8 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
             in_channel(room, push::UNSUBSCRIBE, PushContent::Unsubscribe(why))
         }
         Event::Prolonged { left_s } => in_channel("", push::REFRESH, PushContent::Refresh(left_s)),
+        // What the protocol says nothing of.
+        Event::Traced { event, .. } => return pushed(event),
         Event::Redelivered(_)
         | Event::Welcome(_)
         | Event::PresenceCount { .. }

@@ -7,7 +7,10 @@
 //! and `event`.
 
 pub(super) mod json;
+mod key;
 pub(super) mod messagepack;
+
+pub(crate) use key::Key;
 
 use super::command::{Command, ReplyMode};
 use super::fields::{Fields, Span, Wrong};
@@ -19,108 +22,8 @@ use super::request::{
     Rooms,
 };
 use super::value::Value;
+use crate::trace_parent::TraceParent;
 use std::borrow::Cow;
-
-/// The keys of a request that mean something. All others are ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
-    Type,
-    Id,
-    Room,
-    Data,
-    Rooms,
-    User,
-    Echo,
-    Report,
-    Limit,
-    Since,
-    Reverse,
-    Idempotency,
-    Conflate,
-    Presence,
-    Cursor,
-    Token,
-    Offset,
-}
-
-impl Key {
-    /// The first of them are in nearly every request.
-    const COMMON: usize = 4;
-    const RARE: usize = 13;
-
-    pub(crate) fn of_name(name: &[u8]) -> Option<usize> {
-        // By length first: then each comparison is one of words.
-        let key = match name.len() {
-            2 if name == b"id" => Key::Id,
-            3 if name == b"key" => Key::Idempotency,
-            4 => match name {
-                b"type" => Key::Type,
-                b"data" => Key::Data,
-                b"room" => Key::Room,
-                b"user" => Key::User,
-                b"echo" => Key::Echo,
-                _ => return None,
-            },
-            5 => match name {
-                b"rooms" => Key::Rooms,
-                b"limit" => Key::Limit,
-                b"since" => Key::Since,
-                b"token" => Key::Token,
-                _ => return None,
-            },
-            6 => match name {
-                b"report" => Key::Report,
-                b"cursor" => Key::Cursor,
-                b"offset" => Key::Offset,
-                _ => return None,
-            },
-            7 if name == b"reverse" => Key::Reverse,
-            8 => match name {
-                b"conflate" => Key::Conflate,
-                b"presence" => Key::Presence,
-                _ => return None,
-            },
-            _ => return None,
-        };
-        Some(key as usize)
-    }
-
-    /// The bits of the keys of [`Optional`].
-    const OPTIONAL: u32 = Key::Room.bit()
-        | Key::Rooms.bit()
-        | Key::User.bit()
-        | Key::Echo.bit()
-        | Key::Report.bit()
-        | Key::Limit.bit();
-
-    /// Among the bits of several keys.
-    const fn bit(self) -> u32 {
-        1 << self as u32
-    }
-
-    /// What its value has to be.
-    fn wrong(self) -> Wrong {
-        match self {
-            Key::Type => "type must be a string",
-            Key::Id => "id must be a string or a number",
-            Key::Room => "room must be a string",
-            Key::Rooms => "rooms must be an array of strings",
-            Key::User => "user must be a string",
-            Key::Data => "data must be a value",
-            Key::Echo => "echo must be true or false",
-            Key::Report => "report must be true or false",
-            Key::Limit => "limit must be a whole number below 4294967296",
-            Key::Since => "since must be an object",
-            Key::Reverse => "reverse must be true or false",
-            Key::Idempotency => "key must be a string of 1 to 128 bytes",
-            Key::Conflate => "conflate must be a string of 1 to 128 bytes",
-            Key::Presence => "presence must be a value of at most 1024 bytes",
-            Key::Cursor => "cursor must be a string",
-            Key::Token => "token must be a string",
-            Key::Offset => "offset must be a whole number",
-        }
-    }
-}
 
 /// The known keys of a request.
 pub(crate) type Keys<S> = Fields<S, { Key::COMMON }, { Key::RARE }>;
@@ -178,6 +81,7 @@ impl<'b, S: Span<'b>> Keys<S> {
                 room: None,
                 request,
                 data: self.get(Key::Data as usize).map(Into::into),
+                trace: self.trace()?,
             });
         }
         self.method_with_keys(method, id, reply)
@@ -197,6 +101,7 @@ impl<'b, S: Span<'b>> Keys<S> {
             room: optional.room(),
             request: optional.request(method, self)?,
             data: self.get(Key::Data as usize).map(Into::into),
+            trace: self.trace()?,
         })
     }
 
@@ -214,7 +119,24 @@ impl<'b, S: Span<'b>> Keys<S> {
             room: self.optional()?.room,
             request: Request::Call { name },
             data: self.get(Key::Data as usize).map(Into::into),
+            trace: self.trace()?,
         })
+    }
+
+    /// What the client has the request belong to. What is no `traceparent` is none.
+    #[inline(always)]
+    fn trace(&self) -> Result<Option<Box<TraceParent>>, Wrong> {
+        match self.has_any(Key::Traceparent.bit()) {
+            true => self.some_trace(),
+            false => Ok(None),
+        }
+    }
+
+    #[cold]
+    fn some_trace(&self) -> Result<Option<Box<TraceParent>>, Wrong> {
+        let text = self.string(Key::Traceparent)?;
+        let trace = text.and_then(|text| TraceParent::parse(&text));
+        Ok(trace.map(Box::new))
     }
 
     /// The keys that only some requests need. Their types are right in every request.
@@ -358,7 +280,7 @@ impl<'b, S: Span<'b>> Keys<S> {
     }
 }
 
-const _: () = assert!(Key::Offset as usize + 1 == Key::COMMON + Key::RARE);
+const _: () = assert!(Key::Traceparent as usize + 1 == Key::COMMON + Key::RARE);
 const _: () = assert!(
     KEY_BYTES_MAX == 128 && PRESENCE_BYTES_MAX == 1024,
     "the texts above say so"

@@ -7,7 +7,7 @@ use crate::dispatch::task;
 use crate::limits::check;
 use crate::session::batch::Batch;
 use crate::session::call::Call;
-use crate::session::context::{Context, Session};
+use crate::session::context::{Context, Session, TraceDecision};
 use crate::session::guarded::{HeldMessage, RequestState};
 use crate::session::limits::Limits;
 use crate::session::muting::dialect_of;
@@ -229,6 +229,7 @@ impl Service {
             &self.shared,
             Some(call),
         );
+        context.trace = TraceDecision::Asked(command.trace.as_deref());
         let was_awaited = context.is_awaited();
         if was_awaited && !matches!(command.request, Request::Auth(_)) {
             let problem = Problem::new(Code::Unauthorized, UNAUTHENTICATED);

@@ -4,6 +4,9 @@
 #![forbid(unsafe_code)]
 
 pub mod advice;
+mod backend;
+mod backends;
+mod batches;
 mod caller;
 pub mod catalogue;
 mod child;
@@ -21,6 +24,8 @@ mod joins;
 pub mod journal;
 pub mod load;
 pub mod namespace;
+mod observed;
+mod operator;
 pub mod own_works;
 pub mod page;
 pub mod plan;
@@ -33,6 +38,7 @@ pub mod report;
 pub mod results;
 pub mod run;
 pub mod scale;
+mod scraped;
 pub mod server;
 pub mod servers;
 mod stalled;

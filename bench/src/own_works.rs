@@ -1,11 +1,15 @@
 //! The works that our own clients do instead of the load generator's, as commands. Called by the
 //! binary.
 
+use crate::backends::{Backends, backends};
+use crate::batches::{Batches, batches};
 use crate::deltas::{Deltas, deltas};
 use crate::figures::Figures;
 use crate::joins::{Joins, joins};
+use crate::observed::{Observed, observed};
 use crate::prepare::{Places, build, prepare_peer};
 use crate::recovery::{Recovery, recovery};
+use crate::scraped::{Scraped, scraped};
 use crate::server::{BUN, MONOIO, Program, Server, TUNGSTENITE};
 use crate::stalled::{Stalled, stalled};
 use crate::uploads::{Uploads, uploads};
@@ -83,6 +87,51 @@ pub enum OwnWork {
         #[arg(long, default_value_t = 5)]
         rounds: u32,
     },
+    /// CPU of calls that a backend answers, on a Unix socket and by webhooks, and of echoes.
+    Backends {
+        /// Clients.
+        #[arg(long, default_value_t = 50)]
+        clients: usize,
+        /// Round trips.
+        #[arg(long, default_value_t = 100_000)]
+        calls: usize,
+        /// How often.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
+    /// CPU of publishes in a batch of the admin API, and through a WebSocket.
+    Batches {
+        /// Publishes.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        publishes: u32,
+        /// How often.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
+    /// CPU of the shard while it is scraped.
+    Scraped {
+        /// Connections: each takes an open file of this process.
+        #[arg(long, default_value_t = 19_000)]
+        connections: usize,
+        /// Rooms: 100 for each connection at most.
+        #[arg(long, default_value_t = 10_000)]
+        rooms: usize,
+        /// Scrapes.
+        #[arg(long, default_value_t = 50)]
+        scrapes: u32,
+    },
+    /// CPU of a broadcast with traces of one of a hundred publishes and a scrape each second.
+    Observed {
+        /// Members.
+        #[arg(long, default_value_t = 1_000)]
+        members: usize,
+        /// Publishes.
+        #[arg(long, default_value_t = 5_000)]
+        messages: usize,
+        /// How often.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
 }
 
 impl OwnWork {
@@ -92,7 +141,12 @@ impl OwnWork {
     /// A server does not build, ends, refuses or is stuck.
     pub fn measure(self, mut places: Places) -> io::Result<Figures> {
         let (package, binary, peers): (_, _, &[Server]) = match &self {
-            OwnWork::Recovery { .. } | OwnWork::Deltas { .. } => ("shardcast", "shardcast", &[]),
+            OwnWork::Recovery { .. }
+            | OwnWork::Deltas { .. }
+            | OwnWork::Backends { .. }
+            | OwnWork::Batches { .. }
+            | OwnWork::Scraped { .. }
+            | OwnWork::Observed { .. } => ("shardcast", "shardcast", &[]),
             OwnWork::Stalled { .. } => ("shardcast", "shardcast", &[BUN]),
             OwnWork::Joins { against, .. } => {
                 places.against.clone_from(against);
@@ -177,6 +231,59 @@ impl OwnWork {
                 };
                 uploads(plan, places, peers)
             }
+            watched => watched.run_watched(places),
+        }
+    }
+}
+
+impl OwnWork {
+    /// Of the works that are about running a server: backends, operators, metrics and traces.
+    fn run_watched(self, places: &Places) -> io::Result<Figures> {
+        match self {
+            OwnWork::Backends {
+                clients,
+                calls,
+                rounds,
+            } => {
+                let plan = Backends {
+                    clients,
+                    calls,
+                    rounds,
+                };
+                backends(plan, places)
+            }
+            OwnWork::Batches { publishes, rounds } => {
+                let plan = Batches {
+                    publishes: publishes as usize,
+                    rounds,
+                };
+                batches(plan, places)
+            }
+            OwnWork::Scraped {
+                connections,
+                rooms,
+                scrapes,
+            } => {
+                let plan = Scraped {
+                    connections,
+                    rooms,
+                    scrapes,
+                };
+                scraped(plan, places)
+            }
+            OwnWork::Observed {
+                members,
+                messages,
+                rounds,
+            } => {
+                let plan = Observed {
+                    members,
+                    messages,
+                    rounds,
+                };
+                observed(plan, places)
+            }
+            other => other.run(places, &[]),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A server under measurement by our own clients instead of the load generator's: started alone on
 //! its cores, asked what it has cost so far. Gone when dropped. Called by `recovery`, `stalled`,
-//! `joins` and `uploads`.
+//! `joins`, `deltas`, `uploads`, `backends`, `batches`, `scraped` and `observed`.
 
 use crate::child::Child;
 use crate::command;
@@ -55,14 +55,35 @@ impl Subject {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
+    /// Where operators connect, if it is the product.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port + 1))
+    }
+
     /// CPU time of all its threads so far, user and system, in ns.
     ///
     /// # Errors
     /// The kernel keeps no such figure (`CONFIG_SCHEDSTATS`, since Linux 2.6).
     pub(crate) fn cpu_ns(&self) -> io::Result<u64> {
+        self.cpu_ns_of(|_| true)
+    }
+
+    /// The same of its shards' threads.
+    ///
+    /// # Errors
+    /// Alike.
+    pub(crate) fn shards_ns(&self) -> io::Result<u64> {
+        self.cpu_ns_of(|name| name.starts_with("shard"))
+    }
+
+    fn cpu_ns_of(&self, counts: impl Fn(&str) -> bool) -> io::Result<u64> {
         let mut ns = 0;
         for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let thread = thread?.path();
+            if !counts(&fs::read_to_string(thread.join("comm"))?) {
+                continue;
+            }
+            let text = fs::read_to_string(thread.join("schedstat"))?;
             let first = text.split_whitespace().next();
             ns += first
                 .and_then(|word| word.parse::<u64>().ok())

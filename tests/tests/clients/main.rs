@@ -22,6 +22,7 @@ mod openssl;
 mod page;
 mod puppet;
 mod rust;
+mod tracing;
 mod varnish;
 
 use puppet::{Connect, Frames, Puppet, Says, Script};

@@ -1,0 +1,342 @@
+//! Traces as a collector gets them, decoded by PyPI `opentelemetry-proto`: of a publish from its
+//! client over its home to members on two shards, of calls to a backend, and collectors that are
+//! not there, or do not like what they are sent.
+
+use crate::installed::python_script;
+use serde_json::{Value, json};
+use shardcast_patience::{Program, wait_until};
+use shardcast_tests::{Client, Served};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::{fs, process};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const CALLER: &str = "b7ad6b7169203331";
+
+/// A collector in Python, and the backend that it is, too.
+struct Collector {
+    program: Program,
+    port: u64,
+}
+
+impl Collector {
+    fn start(mode: &str) -> Collector {
+        let mut program = Program::start(python_script("otlp-python", "collector.py").arg(mode));
+        let line = program.line();
+        let port = line.as_deref().and_then(|line| line.trim().parse().ok());
+        let Some(port) = port else {
+            panic!("no port: {line:?} {}", program.end().errors);
+        };
+        Collector { program, port }
+    }
+
+    /// What it prints next.
+    #[track_caller]
+    fn next(&mut self) -> Value {
+        let line = self.program.line().expect("it prints a line");
+        serde_json::from_str(&line).expect("JSON")
+    }
+
+    /// Its next lines, in no order.
+    #[track_caller]
+    fn lines(&mut self, count: usize) -> Vec<Value> {
+        (0..count).map(|_| self.next()).collect()
+    }
+
+    fn toml(&self, sample: &str) -> String {
+        let port = self.port;
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nshards = 2\npin = \"none\"\n\
+             [tracing]\nendpoint = \"http://127.0.0.1:{port}/v1/traces\"\nsample = {sample}\n\
+             timeout = \"1s\"\n"
+        )
+    }
+
+    fn serve(&self, sample: &str, more: &str) -> Served {
+        let toml = format!("{}{more}", self.toml(sample));
+        Served::start(env!("CARGO_BIN_EXE_served"), &toml)
+    }
+}
+
+/// The only one of these spans that is called so.
+#[track_caller]
+fn named<'s>(spans: &'s [Value], name: &str) -> &'s Value {
+    let mut found = spans.iter().filter(|span| span["span"] == name);
+    let span = found.next();
+    assert!(found.next().is_none(), "several: {spans:?}");
+    span.unwrap_or_else(|| panic!("no {name}: {spans:?}"))
+}
+
+/// A part of another span, in its time.
+#[track_caller]
+fn is_part(span: &Value, whole: &Value) {
+    assert_eq!(span["trace"], whole["trace"]);
+    assert_eq!(span["parent"], whole["id"], "{span} of {whole}");
+    let time = |span: &Value, of: &str| span[of].as_u64().expect("a time");
+    assert!(
+        time(whole, "begin") <= time(span, "begin"),
+        "{span} {whole}"
+    );
+    assert!(time(span, "begin") <= time(span, "end"), "{span}");
+    let hour = 3_600_000_000_000;
+    let now = time(span, "now");
+    assert!(
+        time(span, "end") <= now && now - time(span, "end") < hour,
+        "{span}"
+    );
+}
+
+/// Members of a room on both shards.
+fn members_on_both_shards(served: &Served, room: &str) -> Vec<Client> {
+    const CLIENTS_MAX: usize = 64;
+    let mut shards = BTreeSet::new();
+    let mut members = Vec::new();
+    while shards.len() < 2 {
+        assert!(members.len() < CLIENTS_MAX, "the kernel spreads clients");
+        let mut client = Client::native_at(served.address("ws"));
+        let shard = client.id().split('-').next().expect("a shard").to_owned();
+        if shards.insert(shard) {
+            client.join(room);
+            members.push(client);
+        }
+    }
+    members
+}
+
+#[test]
+fn a_publish_is_followed_from_its_client_to_its_members() {
+    let mut collector = Collector::start("ok");
+    let folder = std::env::temp_dir().join(format!("shardcast-traces-{}", process::id()));
+    let folder = Folder(folder);
+    fs::create_dir_all(&folder.0).expect("a temporary folder");
+    let headers = folder.0.join("headers");
+    fs::write(&headers, "# of the collector\nX-Key: k1\n").expect("a file");
+    let more = format!(
+        "service_name = \"chat\"\nheaders_file = '{}'\n",
+        headers.display()
+    );
+    let served = collector.serve("0", &more);
+    let mut members = members_on_both_shards(&served, "r");
+    let mut ann = Client::native_at(served.address("ws"));
+
+    // Neither is recorded: this one belongs to no trace, and that one to one that is not sampled,
+    // of which the members hear all the same.
+    ann.say(r#"{"type":"broadcast","room":"r","data":0}"#);
+    let unsampled = format!("00-{TRACE}-{CALLER}-00");
+    ann.say(&broadcast(1, &unsampled));
+    for member in &mut members {
+        let first: Value = serde_json::from_str(&member.hear()).expect("JSON");
+        assert!(first.get("traceparent").is_none(), "{first}");
+        let second: Value = serde_json::from_str(&member.hear()).expect("JSON");
+        assert_eq!(second["traceparent"], json!(unsampled));
+    }
+
+    ann.say(&broadcast(2, &format!("00-{TRACE}-{CALLER}-01")));
+    let mut contexts = BTreeSet::new();
+    for member in &mut members {
+        let message: Value = serde_json::from_str(&member.hear()).expect("JSON");
+        assert_eq!(message["data"], json!([2]));
+        contexts.insert(message["traceparent"].to_string());
+    }
+    let spans = collector.lines(4);
+    let (publish, home) = (named(&spans, "publish"), named(&spans, "home"));
+    assert_eq!(
+        (&publish["trace"], &publish["parent"]),
+        (&json!(TRACE), &json!(CALLER))
+    );
+    assert_eq!(
+        (&publish["kind"], &publish["error"]),
+        (&json!(2), &Value::Null)
+    );
+    let (id, attributes) = (
+        publish["id"].as_str().expect("an id"),
+        &publish["attributes"],
+    );
+    assert_eq!(attributes["messaging.destination.name"], "r");
+    assert_eq!(attributes["messaging.message.body.size"], 3);
+    assert_eq!(attributes["shardcast.connection"], ann.id());
+    assert_eq!(
+        (&publish["service"], &publish["key"]),
+        (&json!("chat"), &json!("k1"))
+    );
+    let context = json!(format!("00-{TRACE}-{id}-01")).to_string();
+    assert_eq!(contexts, BTreeSet::from([context]));
+    is_part(home, publish);
+    assert_eq!(home["attributes"]["messaging.destination.name"], "r");
+    let mut shards = BTreeSet::new();
+    for delivery in spans.iter().filter(|span| span["span"] == "deliver") {
+        is_part(delivery, home);
+        assert_eq!(delivery["attributes"]["shardcast.delivered"], 1);
+        assert_eq!(delivery["attributes"]["shardcast.dropped"], 0);
+        shards.insert(delivery["attributes"]["shardcast.shard"].as_u64());
+    }
+    assert_eq!(shards, BTreeSet::from([Some(0), Some(1)]));
+
+    // What is refused is recorded, too.
+    ann.ask(&format!(
+        r#"{{"type":"broadcast","id":1,"room":"{}","data":1,"traceparent":"00-{TRACE}-{CALLER}-01"}}"#,
+        "x".repeat(5_000)
+    ));
+    let refused = collector.next();
+    assert_eq!(
+        (&refused["span"], &refused["error"]),
+        (&json!("publish"), &json!("bad_request"))
+    );
+
+    // A reload records everything from then on, as traces of their own.
+    served.reconfigure(&format!("{}{more}", collector.toml("1")));
+    served.hang_up();
+    wait_until("the reload", || {
+        served.ask("/api/config").1.contains(r#""sample":"1""#)
+    });
+    ann.say(r#"{"type":"broadcast","room":"r","data":3}"#);
+    let spans = collector.lines(4);
+    let publish = named(&spans, "publish");
+    assert_eq!(publish["parent"], "");
+    assert_ne!(publish["trace"], TRACE);
+    is_part(named(&spans, "home"), publish);
+    wait_until("all are counted", || {
+        served.metric("shardcast_trace_spans_total{outcome=\"sent\"}") == 9
+    });
+    drop(folder);
+}
+
+fn broadcast(data: u32, context: &str) -> String {
+    format!(r#"{{"type":"broadcast","room":"r","data":[{data}],"traceparent":"{context}"}}"#)
+}
+
+/// A folder, which goes when this is dropped.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _nobody_minds = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_backend_is_asked_within_the_trace() {
+    let mut collector = Collector::start("ok");
+    let gateway = format!(
+        "[gateway]\nurl = \"http://127.0.0.1:{}/hook\"\nevents = \"join,publish,rpc\"\n",
+        collector.port
+    );
+    let served = collector.serve("1", &gateway);
+    let mut ann = Client::native_at(served.address("ws"));
+    ann.join("r");
+    let lines = collector.lines(3);
+    check_call(&lines, "join", named(&lines, "join")["id"].as_str());
+
+    ann.ask(r#"{"type":"broadcast","id":1,"room":"r","data":1,"echo":false}"#);
+    // The only member is the publisher, to whom nothing goes.
+    let lines = collector.lines(5);
+    let publish = named(&lines, "publish");
+    assert_eq!(publish["parent"], "");
+    is_part(named(&lines, "home"), publish);
+    is_part(named(&lines, "deliver"), named(&lines, "home"));
+    is_part(named(&lines, "gateway publish"), publish);
+    check_call(&lines, "publish", publish["id"].as_str());
+
+    ann.ask(&format!(
+        r#"{{"type":"add","id":2,"data":1,"traceparent":"00-{TRACE}-{CALLER}-01"}}"#
+    ));
+    let lines = collector.lines(2);
+    assert_eq!(named(&lines, "gateway rpc")["trace"], TRACE);
+    check_call(&lines, "rpc", Some(CALLER));
+
+    // Not sampled: nothing is recorded, and the backend is told all the same.
+    let unsampled = format!("00-{TRACE}-{CALLER}-00");
+    ann.ask(&format!(
+        r#"{{"type":"add","id":3,"data":1,"traceparent":"{unsampled}"}}"#
+    ));
+    let told = json!({"hook": "rpc", "traceparent": unsampled});
+    assert_eq!(collector.next(), told);
+}
+
+/// What the backend was told, and the span of that call.
+#[track_caller]
+fn check_call(lines: &[Value], event: &str, parent: Option<&str>) {
+    let call = named(lines, &format!("gateway {event}"));
+    let hooks: Vec<&Value> = lines.iter().filter(|line| line["hook"] == event).collect();
+    let context = |of: &str| call[of].as_str().unwrap_or_default().to_owned();
+    let told = format!("00-{}-{}-01", context("trace"), context("id"));
+    assert_eq!(hooks, [&json!({"hook": event, "traceparent": told})]);
+    assert_eq!(call["parent"].as_str(), parent);
+    assert_eq!((&call["kind"], &call["error"]), (&json!(3), &Value::Null));
+    assert_eq!(call["attributes"]["shardcast.outcome"], "accepted");
+}
+
+#[test]
+fn what_a_collector_does_with_spans_is_counted() {
+    for (mode, sent, rejected, failed) in [
+        ("partial", 1, 1, 0),
+        ("refuse", 0, 2, 0),
+        ("later", 2, 0, 1),
+    ] {
+        let collector = Collector::start(mode);
+        let served = collector.serve("1", "");
+        let mut ann = Client::native_at(served.address("ws"));
+        ann.ask(r#"{"type":"broadcast","id":1,"room":"nobody","data":1}"#);
+        let spans = |outcome| {
+            served.metric(&format!(
+                "shardcast_trace_spans_total{{outcome=\"{outcome}\"}}"
+            ))
+        };
+        wait_until("both steps are counted", || {
+            spans("sent") + spans("rejected") == 2
+        });
+        assert_eq!((spans("lost"), spans("dropped")), (0, 0), "{mode}");
+        let exports = |outcome| {
+            served.metric(&format!(
+                "shardcast_trace_exports_total{{outcome=\"{outcome}\"}}"
+            ))
+        };
+        // The two may have gone apart.
+        let requests = exports("taken") + exports("refused");
+        assert!((1..=2).contains(&requests), "{mode}");
+        match mode {
+            "partial" => assert_eq!(spans("rejected"), requests),
+            _ => assert_eq!(
+                (spans("sent"), spans("rejected")),
+                (sent, rejected),
+                "{mode}"
+            ),
+        }
+        assert_eq!(exports("failed"), failed, "{mode}");
+    }
+}
+
+/// Clients are served, what finds no room is dropped and counted, and the server ends in time.
+#[test]
+fn a_collector_that_is_silent_or_gone_costs_nobody_anything() {
+    const PUBLISHES: u64 = 200;
+    let silent = Collector::start("mute");
+    let gone = Collector {
+        port: 1,
+        program: Program::start(process::Command::new("true").arg("nothing")),
+    };
+    for collector in [silent, gone] {
+        let served = collector.serve("1", "queue = 16\n");
+        let mut ann = Client::native_at(served.address("ws"));
+        ann.join("r");
+        for number in 0..PUBLISHES {
+            ann.say(&format!(
+                r#"{{"type":"broadcast","room":"r","data":{number}}}"#
+            ));
+            let message: Value = serde_json::from_str(&ann.hear()).expect("JSON");
+            assert_eq!(message["data"], number);
+        }
+        let spans = |outcome| {
+            served.metric(&format!(
+                "shardcast_trace_spans_total{{outcome=\"{outcome}\"}}"
+            ))
+        };
+        wait_until("some are dropped or lost", || {
+            spans("dropped") + spans("lost") > 0
+        });
+        assert_eq!(spans("sent"), 0);
+        served.terminate();
+        let (code, log) = served.end();
+        assert_eq!(code, Some(0), "{log}");
+    }
+}

@@ -207,7 +207,7 @@ const _: () = {
     assert!(bytes <= BYTES_MAX, "the pages are to stay small");
 };
 /// All files together, in bytes.
-const BYTES_MAX: usize = 80 << 10;
+const BYTES_MAX: usize = 84 << 10;
 
 /// Nothing inline, nothing from elsewhere, no frame around it, and no text that becomes markup. It
 /// ends with where scripts may connect.

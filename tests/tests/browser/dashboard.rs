@@ -33,7 +33,7 @@ fn people(operated: &Operated) -> Vec<Client> {
 #[test]
 fn the_dashboard_shows_what_clients_made() {
     let operated = Operated::open();
-    let _clients = people(&operated);
+    let mut clients = people(&operated);
     let mut browser = Inspector::open();
     browser.visit(&operated.url("/"), DESK, "light");
 
@@ -89,6 +89,8 @@ fn the_dashboard_shows_what_clients_made() {
         "{users}"
     );
 
+    names_a_busy_room(&mut browser, &mut clients[1]);
+
     // Hostile names are texts: nothing was made of them.
     assert_eq!(
         browser.evaluate("document.querySelectorAll('img').length"),
@@ -97,6 +99,17 @@ fn the_dashboard_shows_what_clients_made() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
     browser.asked_only(operated.address(), "");
     assert!(browser.sockets().is_empty());
+}
+
+/// The room that most is published to is named once ten seconds are over.
+#[track_caller]
+fn names_a_busy_room(browser: &mut Inspector, client: &mut Client) {
+    wait_until("a room is busy", || {
+        let publish = json!({"type": "publish", "id": 1, "room": "plain:busy", "data": 1});
+        assert_eq!(say(client, &publish)["type"], "ack");
+        let first = browser.text("#busiest tbody tr:first-child");
+        first.starts_with("plain:busy")
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 // and one room with its members and history.
 
 import { Problem, asking, call } from './calls.js';
-import { $, bytes, clock, count, duration, el, facts, rows, write } from './page.js';
+import { $, bytes, clock, count, duration, el, facts, rate, rows, write } from './page.js';
 
 /** Rooms that are looked at for the largest: so many pages of so many. */
 const ROOM_PAGES = 5;
@@ -20,7 +20,7 @@ const SHOWN_MAX = 2_000;
 
 export function lists() {
   const inspector = inspect();
-  const parts = [largest(inspector), slowest(), nodes()];
+  const parts = [largest(inspector), busiest(inspector), slowest(), nodes()];
   connections(inspector);
   return {
     /** Called once a second with what the shards said. */
@@ -61,6 +61,18 @@ function largest(inspector) {
     show(all.sort((one, other) => other.members - one.members).slice(0, LARGEST));
     const of = cursor === undefined ? `Of all rooms (${count(all.length)})` : `Of the first ${count(all.length)} rooms by name; ${count(now.sums.rooms)} are here`;
     write($('top-of'), all.length ? `${of}, at ${clock()}.` : '');
+  };
+}
+
+function busiest(inspector) {
+  const show = rows($('busiest'), [
+    { class: 'left name', make: ({ room }) => button(room, () => inspector(room), 'link') },
+    { text: ({ each_second }) => rate(each_second) },
+  ], ({ room }) => room, 'Nothing was published.');
+  return async (beats) => {
+    if (beats % EVERY.rooms) return;
+    const top = await call(asking('/api/top', { limit: LARGEST }));
+    show(top.rooms.map(({ room, publishes }) => ({ room, each_second: publishes / top.window_ms * 1000 })));
   };
 }
 

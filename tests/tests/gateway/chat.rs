@@ -8,7 +8,7 @@ use crate::{calls, knock, serve};
 use serde_json::Value;
 use shardcast_patience::{PATIENCE, Program, wait_within};
 use shardcast_tests::{CLOSE, FIN, Raw, Served, TEXT};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,7 @@ fn every_request_is_decided_or_refused_once() {
         talk.is_over.store(true, Ordering::Release);
         let (counts, crowds) = ended(crowds);
         check_metrics(&server, &counts);
+        check_rooms(&server, &crowds);
         drain(server, &talk, crowds, &journal);
         drop(backend);
         counts
@@ -123,6 +124,42 @@ fn check_metrics(server: &Served, counts: &Counts) {
     }
 }
 
+/// Operators are told of the connections and members that there are, once those have ended that
+/// left.
+fn check_rooms(server: &Served, crowds: &[Crowd<'_>]) {
+    let mut members = BTreeMap::<String, u64>::new();
+    let clients = || {
+        crowds
+            .iter()
+            .flat_map(|crowd| crowd.clients.iter().zip(&crowd.rooms))
+    };
+    for (_, rooms) in clients().filter(|(client, _)| client.is_some()) {
+        for room in rooms {
+            *members.entry(room.clone()).or_default() += 1;
+        }
+    }
+    let connected = clients().filter(|(client, _)| client.is_some()).count() as u64;
+    let ask = |path: &str| {
+        let (status, body) = server.ask(path);
+        (status == 200).then(|| serde_json::from_str::<Value>(&body).expect("JSON"))
+    };
+    wait_within(PATIENCE, "operators are told what clients know", || {
+        let (Some(page), Some(info)) = (ask("/api/rooms?prefix=open-"), ask("/api/info")) else {
+            return false;
+        };
+        let rooms = page["rooms"].as_array().expect("rooms").iter().map(|room| {
+            let name = room["room"].as_str().expect("a name").to_owned();
+            (name, room["members"].as_u64().expect("a count"))
+        });
+        rooms.collect::<BTreeMap<_, _>>() == members
+            && info["connections"] == connected
+            && members.iter().all(|(room, count)| {
+                let detail = ask(&format!("/api/rooms/{room}"));
+                detail.is_some_and(|detail| detail["members"] == *count)
+            })
+    });
+}
+
 /// Drains under load. A request that has no answer was never seen by the backend: the client may
 /// make it again elsewhere.
 fn drain(server: Served, talk: &Talk, crowds: Vec<Crowd<'_>>, journal: &Journal) {
@@ -174,6 +211,8 @@ struct Crowd<'t> {
     talk: &'t Talk,
     thread: u64,
     clients: Vec<Option<Raw>>,
+    /// That each of them is in.
+    rooms: Vec<BTreeSet<String>>,
     counts: Counts,
 }
 
@@ -249,6 +288,7 @@ impl<'t> Crowd<'t> {
             talk,
             thread,
             clients: (0..CLIENTS / THREADS).map(|_| None).collect(),
+            rooms: (0..CLIENTS / THREADS).map(|_| BTreeSet::new()).collect(),
             counts: Counts::new(),
         }
     }
@@ -296,6 +336,7 @@ impl<'t> Crowd<'t> {
                     let welcome = client.hear();
                     assert!(welcome.contains(r#""type":"welcome""#), "{welcome}");
                     self.clients[index] = Some(client);
+                    self.rooms[index].clear();
                     "accepted"
                 }
                 Some(403) if is_refused => "rejected",
@@ -326,6 +367,11 @@ impl<'t> Crowd<'t> {
             let heard: Value = serde_json::from_str(&client.hear()).expect("JSON");
             assert_eq!(heard["id"], wanted.number, "{heard} for {}", wanted.text);
             let outcome = wanted.outcome(&heard);
+            if let ("join", "accepted", Some(room)) =
+                (wanted.event, outcome, heard["room"].as_str())
+            {
+                self.rooms[index].insert(room.to_owned());
+            }
             self.count(wanted.event, outcome);
         }
     }

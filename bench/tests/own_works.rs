@@ -85,28 +85,33 @@ fn works_of_our_own_measure_what_they_name() {
         rounds: 1,
     };
     check(uploads, &places, 2);
+    check_watched(&places);
+    fs::remove_dir_all(&folder).expect("the folder goes");
+}
+
+/// Those that are about running a server.
+fn check_watched(places: &Places) {
     let backends = OwnWork::Backends {
         clients: 4,
         calls: 200,
         rounds: 1,
     };
-    check(backends, &places, 5);
+    check(backends, places, 5);
     let batches = OwnWork::Batches {
         publishes: 300,
         rounds: 1,
     };
-    check(batches, &places, 3);
+    check(batches, places, 3);
     let scraped = OwnWork::Scraped {
         connections: 20,
         rooms: 200,
         scrapes: 3,
     };
-    check(scraped, &places, 5);
+    check(scraped, places, 5);
     let observed = OwnWork::Observed {
         members: 10,
         messages: 200,
         rounds: 1,
     };
-    check(observed, &places, 3);
-    fs::remove_dir_all(&folder).expect("the folder goes");
+    check(observed, places, 3);
 }

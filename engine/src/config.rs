@@ -72,8 +72,8 @@ pub struct Config {
     pub journal: Option<Journal>,
     /// The way out of the process for what is published. Default: there is none.
     pub relay: Option<Relay>,
-    /// Where steps of publications are told that are recorded ([`crate::Content::traced`]). Default:
-    /// nowhere.
+    /// Where steps of publications are told that are recorded ([`crate::Content::traced`]).
+    /// Default: nowhere.
     pub traces: Option<TraceSink>,
     /// Who orders the topics of [`crate::LogOrder::Sequencer`]. Default: nobody, and there are no
     /// such topics.

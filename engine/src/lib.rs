@@ -206,7 +206,7 @@ pub use types::presence_event::PresenceEvent;
 pub use types::quiet::Quiet;
 pub use types::room_error::RoomError;
 pub use types::same_user::SameUser;
-pub use types::span::{Span, SpanKind, SpanValue};
+pub use types::span::{SpanKind, SpanValue, TraceSpan};
 pub use types::stream_path::{FirstMessage, PostedMessage, StreamPath, StreamPurpose};
 pub use types::ticket::{Address, Ticket};
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod authenticate;
 pub(crate) mod builtin;
+pub(crate) mod debug;
 pub(crate) mod guard;
 pub(crate) mod handler;
 pub(crate) mod late;

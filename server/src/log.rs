@@ -5,6 +5,7 @@ use crate::audit::event::TARGET;
 use crate::audit::journal::{Journal, JournalCounts};
 use crate::audit::layer::AuditLayer;
 use crate::config::{LogFormat, Settings};
+use crate::session::debugging::TARGET as DEBUGGED;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::Level;
@@ -60,7 +61,10 @@ pub(crate) fn start(settings: &Settings) -> io::Result<(Audit, LogLevel)> {
 /// What of the events stands in the log.
 fn targets(level: Level) -> Targets {
     let targets = Targets::new().with_default(LevelFilter::from_level(level));
-    targets.with_target(TARGET, LevelFilter::OFF)
+    let debugged = LevelFilter::from_level(level.max(Level::INFO));
+    targets
+        .with_target(TARGET, LevelFilter::OFF)
+        .with_target(DEBUGGED, debugged)
 }
 
 impl LogLevel {

@@ -28,8 +28,7 @@ use crate::reload::{Certificates, ReadAgain, Reload};
 use crate::remedy::{file_remedy, remedy};
 use crate::service::{NotifySocket, Watchdog};
 use crate::tls::Prepared;
-use crate::traces::exporter::Exporter;
-use crate::traces::prepare as prepare_traces;
+use crate::traces::{exporter::Exporter, prepare as prepare_traces};
 use futures_util::future::join;
 use shardcast_engine::{
     Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls, Watch,
@@ -114,9 +113,8 @@ impl<'s> Serving<'s> {
         let certificates = certificates_of(tls, &config, &server);
         let sums = Sums::new(of_app.limited.clone(), counters.clone());
         let hops = server.handle().time_hops();
-        let mut metrics = of_app.metrics(&server, &audit);
+        let mut metrics = of_app.metrics(&server, &audit, traces.as_ref());
         metrics.add_gateway(gateway.as_ref().map(|it| it.attach(server.handle())));
-        metrics.add_traces(traces.as_ref().map(|traces| &traces.counts));
         let (steering, asked) = Steering::new(settings.clone(), level.clone());
         let (lifecycle, in_force) = (steering.lifecycle.clone(), steering.in_force.clone());
         let api = AdminApi {
@@ -128,9 +126,8 @@ impl<'s> Serving<'s> {
             cluster,
             batches: Semaphore::new(AdminApi::BATCHES_MAX),
         };
-        let served = settings.centrifuge().is_some();
+        let (stage, served) = (lifecycle.clone(), settings.centrifuge().is_some());
         let centrifugo = served.then(|| CentrifugoApi::new(server.handle(), counters.clone()));
-        let stage = lifecycle.clone();
         let state = AdminState::new(metrics, stage, guard, Some(api), admin_tls, centrifugo);
         let state = state.with_pages(Pages::new(&config, server.addresses()));
         let (notify, watchdog) = Watchdog::of_process(server.engine(), &lifecycle);
@@ -139,7 +136,7 @@ impl<'s> Serving<'s> {
             certificates,
             gate: of_app.gate,
             lists,
-            rules: LiveRules::new(server.handle().shared, of_app.origins, admin.port()),
+            rules: LiveRules::new(server.handle().shared, of_app.live, admin.port()),
             level,
             audit,
             in_force: in_force.clone(),
@@ -204,9 +201,7 @@ impl<'s> Serving<'s> {
                 "the drain timeout is over; these connections were cut"
             );
         }
-        if let Some(traces) = self.traces {
-            traces.finish();
-        }
+        self.traces.into_iter().for_each(Exporter::finish);
         if stop.is_some() {
             ExitCode::SUCCESS
         } else {

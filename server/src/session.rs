@@ -11,6 +11,7 @@ pub(crate) mod call_client;
 pub(crate) mod centrifuge;
 pub(crate) mod context;
 pub(crate) mod counts;
+pub(crate) mod debugging;
 pub(crate) mod guarded;
 pub(crate) mod handle;
 pub(crate) mod identity;

@@ -39,6 +39,11 @@ impl<T> Versions<T> {
         current.expect("a version is there before it is current")
     }
 
+    /// Whether the current one is not the first.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.current.load(Ordering::Acquire) > 0
+    }
+
     /// Another one from here on. False: there is no place for it, and the current one stays.
     pub(crate) fn replace(&self, next: T) -> bool {
         let index = self.current.load(Ordering::Acquire) + 1;
@@ -66,10 +71,12 @@ mod tests {
     fn who_looked_at_one_keeps_it_and_the_last_place_is_the_last() {
         let versions = Versions::with_places(0, 3);
         let first = versions.get();
+        assert!(!versions.has_changed());
         for next in [1, 2] {
             assert!(versions.has_place() && versions.replace(next));
             assert_eq!(*versions.get(), next);
         }
+        assert!(versions.has_changed());
         assert!(!versions.has_place() && !versions.replace(3));
         assert_eq!((*first, *versions.get()), (0, 2));
     }

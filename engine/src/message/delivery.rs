@@ -107,6 +107,16 @@ impl Delivery {
         }
     }
 
+    /// The topic of a publish; `None`: it is something else, or for everyone.
+    pub(crate) fn published_to(&self) -> Option<&TopicKey> {
+        match self {
+            Delivery::Message(parcel) => parcel.topic.as_ref(),
+            Delivery::Next(next) => next.parcel.topic.as_ref(),
+            Delivery::Sifted(sifted) => sifted.parcel.topic.as_ref(),
+            _ => None,
+        }
+    }
+
     /// What it keeps in memory of a frame.
     pub(crate) fn frame_bytes(&self) -> usize {
         match self {

@@ -434,11 +434,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let slots = &mut core.connections.slots;
         match delivery {
             // Those are collected; the last is for shards that begin anew.
-            Delivery::Message(_)
-            | Delivery::Next(_)
-            | Delivery::Sifted(_)
-            | Delivery::Traced(_)
-            | Delivery::Settled => {}
+            Delivery::Message(_) | Delivery::Next(_) | Delivery::Sifted(_) => {}
+            Delivery::Traced(_) | Delivery::Settled => {}
             Delivery::Posted { who, outcome } => self.posted(who, outcome),
             Delivery::Unencodable {
                 encoding,

@@ -16,6 +16,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         traced: TracedDelivery,
     ) -> Option<Delivery> {
         let TracedDelivery { delivery, from } = traced;
+        let topic = delivery.published_to().cloned();
         if let Some(again) = self.act_on(recipients, delivery) {
             return Some(TracedDelivery::with(again, Some(from)));
         }
@@ -25,8 +26,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             *topics.turn(*recipients) == Turn::UnderWay || !topics.batch(*recipients).is_empty()
         };
         match recipients.filter(goes_out) {
-            Some(recipients) => topics.traces.begin_delivery(recipients, from),
-            None => topics.traces.tell_vain(from, shard),
+            Some(recipients) => topics.traces.begin_delivery(recipients, topic, from),
+            None => topics.traces.tell_vain(from, topic.as_ref(), shard),
         }
         None
     }

@@ -12,7 +12,6 @@ use crate::topic::data::{Data, DataEncoding};
 use crate::topic::keep::Keep;
 use crate::topic::key::Topic;
 use crate::topic::place::Place;
-pub(crate) use crate::topic::publication::traced::RecordedTrace;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
 use crate::types::presence::{MemberConnection, OwnedConnection};
@@ -123,6 +122,13 @@ enum Inner {
 struct Kept {
     content: Content,
     keep: Keep,
+}
+
+/// A trace that is recorded, and the step of it that comes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordedTrace {
+    pub(crate) trace: u128,
+    pub(crate) span: u64,
 }
 
 /// What is published, and the step of its trace that comes before.

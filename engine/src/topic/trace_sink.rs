@@ -3,7 +3,7 @@
 //! Invariant: whoever tells never waits, and wakes nobody. What finds no room is dropped and
 //! counted. Made by whoever starts an engine; written by shards and by the embedder.
 
-use crate::types::span::Span;
+use crate::types::span::TraceSpan;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Where steps of traces are told ([`crate::Config::traces`]). Clones are the same.
 #[derive(Clone, Debug)]
 pub struct TraceSink {
-    sender: Sender<Span>,
+    sender: Sender<TraceSpan>,
     state: Arc<TraceState>,
 }
 
 /// The end of whoever exports them. It looks by itself: nobody is woken by a step.
 #[derive(Debug)]
 pub struct TraceReader {
-    receiver: Receiver<Span>,
+    receiver: Receiver<TraceSpan>,
     state: Arc<TraceState>,
 }
 
@@ -56,7 +56,7 @@ impl TraceSink {
     }
 
     /// Tells of a step that has ended; drops and counts it if as many wait as may.
-    pub fn tell(&self, span: Span) {
+    pub fn tell(&self, span: TraceSpan) {
         if self.sender.try_send(span).is_err() {
             self.count_dropped();
         }
@@ -83,7 +83,7 @@ impl Eq for TraceSink {}
 
 impl TraceReader {
     /// The next step, if there is one by now.
-    pub fn try_recv(&self) -> Option<Span> {
+    pub fn try_recv(&self) -> Option<TraceSpan> {
         self.receiver.try_recv().ok()
     }
 
@@ -117,7 +117,7 @@ mod tests {
         for _ in 0..5 {
             let id = sink.next_id();
             ids.push(id);
-            sink.tell(Span {
+            sink.tell(TraceSpan {
                 trace: 1,
                 id,
                 parent: None,

@@ -8,11 +8,11 @@
 
 use crate::message::request::PublishRequest;
 use crate::topic::batch::Recipients;
-use crate::topic::key::Topic;
+use crate::topic::key::{Topic, TopicKey};
 use crate::topic::publication::RecordedTrace;
 use crate::topic::tally::Tally;
 use crate::topic::trace_sink::TraceSink;
-use crate::types::span::{Span, SpanKind, SpanValue};
+use crate::types::span::{SpanKind, SpanValue, TraceSpan};
 use std::time::Instant;
 
 /// The traces of one shard.
@@ -34,6 +34,7 @@ pub(crate) struct HomeStep {
 #[derive(Debug)]
 struct OpenDelivery {
     recipients: Recipients,
+    topic: Option<TopicKey>,
     from: RecordedTrace,
     begin: Instant,
 }
@@ -73,7 +74,7 @@ impl Traces {
     pub(crate) fn end_home(&self, step: HomeStep, shard: u16, topic: Option<Topic<'_>>) {
         let mut attributes = vec![(SHARD, u64::from(shard).into())];
         attributes.extend(topic.map(destination_of));
-        self.tell(Span {
+        self.tell(TraceSpan {
             trace: step.from.trace,
             id: step.id,
             parent: Some(step.from.span),
@@ -88,7 +89,12 @@ impl Traces {
 
     /// As member: a delivery was taken up.
     #[cold]
-    pub(crate) fn begin_delivery(&mut self, recipients: Recipients, from: RecordedTrace) {
+    pub(crate) fn begin_delivery(
+        &mut self,
+        recipients: Recipients,
+        topic: Option<TopicKey>,
+        from: RecordedTrace,
+    ) {
         let Some(sink) = &self.sink else { return };
         if self.open.len() >= Traces::OPEN_MAX {
             sink.count_dropped();
@@ -96,6 +102,7 @@ impl Traces {
         }
         self.open.push(OpenDelivery {
             recipients,
+            topic,
             from,
             begin: Instant::now(),
         });
@@ -115,23 +122,24 @@ impl Traces {
         let is_over = |open: &mut OpenDelivery| open.recipients == recipients;
         let over: Vec<OpenDelivery> = self.open.extract_if(.., is_over).collect();
         for open in over {
-            self.tell_delivery(open.from, (open.begin, end), tally, shard);
+            let topic = open.topic.as_ref();
+            self.tell_delivery(open.from, (open.begin, end), topic, (tally, shard));
         }
     }
 
     /// A delivery had nobody to go to.
     #[cold]
-    pub(crate) fn tell_vain(&self, from: RecordedTrace, shard: u16) {
+    pub(crate) fn tell_vain(&self, from: RecordedTrace, topic: Option<&TopicKey>, shard: u16) {
         let now = Instant::now();
-        self.tell_delivery(from, (now, now), Tally::default(), shard);
+        self.tell_delivery(from, (now, now), topic, (Tally::default(), shard));
     }
 
     fn tell_delivery(
         &self,
         from: RecordedTrace,
         (begin, end): (Instant, Instant),
-        tally: Tally,
-        shard: u16,
+        topic: Option<&TopicKey>,
+        (tally, shard): (Tally, u16),
     ) {
         let Some(sink) = &self.sink else { return };
         let counts = [
@@ -140,7 +148,9 @@ impl Traces {
             ("shardcast.queued", tally.queued.into()),
             ("shardcast.dropped", tally.dropped.into()),
         ];
-        sink.tell(Span {
+        let counts = counts.into_iter().map(|(name, count)| (name, count.into()));
+        let topic = topic.map(|topic| destination_of(topic.topic()));
+        sink.tell(TraceSpan {
             trace: from.trace,
             id: sink.next_id(),
             parent: Some(from.span),
@@ -149,11 +159,11 @@ impl Traces {
             begin,
             end,
             failure: None,
-            attributes: counts.map(|(name, count)| (name, count.into())).into(),
+            attributes: counts.chain(topic).collect(),
         });
     }
 
-    fn tell(&self, span: Span) {
+    fn tell(&self, span: TraceSpan) {
         if let Some(sink) = &self.sink {
             sink.tell(span);
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 /// One step of a trace, which has ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Span {
+pub struct TraceSpan {
     /// The trace.
     pub trace: u128,
     /// Its own id, unique in the trace; not zero.

@@ -22,7 +22,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct AccessRules {
     pub(crate) origins: Arc<Versions<Origins>>,
-    pub(crate) proxies: Proxies,
+    pub(crate) proxies: Arc<Versions<Proxies>>,
     pub(crate) lists: Arc<LiveLists>,
     pub(crate) bans: Arc<Bans>,
     pub(crate) auto_ban: Option<Arc<AutoBan>>,
@@ -32,7 +32,7 @@ impl AccessRules {
     pub(crate) fn new() -> AccessRules {
         AccessRules {
             origins: Arc::new(Versions::new(Origins::own())),
-            proxies: Proxies::none(),
+            proxies: Arc::new(Versions::new(Proxies::none())),
             lists: Arc::new(LiveLists::new(AddressLists::default())),
             bans: Arc::default(),
             auto_ban: None,
@@ -58,7 +58,7 @@ impl Gate {
     /// # Errors
     /// Who connects from there is kept out.
     pub(crate) fn arrived(&mut self, access: &AccessRules, peer: Peer) -> Result<(), Refusal> {
-        if access.proxies.trusts(peer) {
+        if access.proxies.get().trusts(peer) {
             return Ok(());
         }
         self.judge(access, peer)
@@ -77,9 +77,13 @@ impl Gate {
         request: &HttpRequest<'_>,
     ) -> Result<(), Refusal> {
         let peer = cx.peer();
-        let client = access.proxies.client(peer, request)?;
-        if access.proxies.trusts(peer) {
+        let proxies = access.proxies.get();
+        let client = proxies.client(peer, request)?;
+        if proxies.trusts(peer) {
             cx.set_peer(client);
+        }
+        // Who was let in as a proxy may be none any more.
+        if proxies.trusts(peer) || access.proxies.has_changed() {
             self.judge(access, client)?;
         }
         let origins = access.origins.get();
@@ -102,7 +106,7 @@ impl Gate {
         cx: &Engine<'_>,
         request: &HttpRequest<'_>,
     ) -> Result<(), Refusal> {
-        let client = access.proxies.client(cx.peer(), request)?;
+        let client = access.proxies.get().client(cx.peer(), request)?;
         let origins = access.origins.get();
         match origins.check(request, client) {
             // Its page opened the stream with a token, and posts by what the stream told it.

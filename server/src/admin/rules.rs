@@ -1,10 +1,12 @@
-//! The rules that shards look at and a reload exchanges: which pages may connect, how much clients
+//! The rules that shards look at and a reload exchanges: which pages may connect, which proxies are
+//! believed, what is recorded, how much clients
 //! may do, and what may be done in which rooms.
 //!
 //! Invariant: what an engine is started with stays: namespaces that would keep more, or otherwise,
 //! take a restart. Made by `serve`, used by the reload.
 
 use crate::access::origin::Origins;
+use crate::access::proxies::Proxies;
 use crate::config::{ExchangedRules, Settings};
 use crate::session::shared::Shared;
 use crate::versions::Versions;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 pub(crate) struct LiveRules {
     shared: Arc<Shared>,
     origins: Arc<Versions<Origins>>,
+    proxies: Arc<Versions<Proxies>>,
     /// Pages of the admin port are the server's own.
     admin_port: u16,
 }
@@ -22,12 +25,13 @@ pub(crate) struct LiveRules {
 impl LiveRules {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        origins: Arc<Versions<Origins>>,
+        (origins, proxies): (Arc<Versions<Origins>>, Arc<Versions<Proxies>>),
         admin_port: u16,
     ) -> LiveRules {
         LiveRules {
             shared,
             origins,
+            proxies,
             admin_port,
         }
     }
@@ -36,6 +40,8 @@ impl LiveRules {
     pub(crate) fn exchange(&self, old: &Settings, settings: &Settings) -> ExchangedRules {
         let origins = settings.origins().and_port(self.admin_port);
         let origins = origins == *self.origins.get() || self.origins.replace(origins);
+        let proxies = settings.proxies();
+        let proxies = proxies == *self.proxies.get() || self.proxies.replace(proxies);
         let limits = settings.limits();
         let limits = match &self.shared.limiter {
             _ if limits == old.limits() => true,
@@ -50,6 +56,7 @@ impl LiveRules {
         let namespaces = namespaces == *current.get() || fits && current.replace(namespaces);
         ExchangedRules {
             origins,
+            proxies,
             limits,
             namespaces,
         }

@@ -3,6 +3,7 @@
 
 use crate::access::bans::Bans;
 use crate::access::origin::Origins;
+use crate::access::proxies::Proxies;
 use crate::admin::kept::{Keeper, NotKept, Refusing};
 use crate::admin::metrics::Metrics;
 use crate::api::app::App;
@@ -14,6 +15,7 @@ use crate::limits::tally::Tally;
 use crate::log::Audit;
 use crate::session::refusals::RefusalCounts;
 use crate::store::counts::StoreCounts;
+use crate::traces::prepare::Traces;
 use crate::versions::Versions;
 use std::sync::Arc;
 
@@ -25,7 +27,8 @@ pub(crate) struct AppSources {
     pub(crate) bans: Arc<Bans>,
     stored: Option<Arc<StoreCounts>>,
     bridged: Option<Arc<BridgeCounts>>,
-    pub(crate) origins: Arc<Versions<Origins>>,
+    /// What a reload exchanges.
+    pub(crate) live: (Arc<Versions<Origins>>, Arc<Versions<Proxies>>),
 }
 
 impl AppSources {
@@ -37,7 +40,7 @@ impl AppSources {
             bans: app.bans(),
             stored: app.stored(),
             bridged: app.cluster_view().map(|view| view.counts.clone()),
-            origins: app.live_origins(),
+            live: (app.live_origins(), app.live_proxies()),
         }
     }
 
@@ -55,7 +58,12 @@ impl AppSources {
     }
 
     /// All that is measured of it, and of the server that it becomes.
-    pub(crate) fn metrics(&self, server: &Server, audit: &Audit) -> Metrics {
+    pub(crate) fn metrics(
+        &self,
+        server: &Server,
+        audit: &Audit,
+        traces: Option<&Traces>,
+    ) -> Metrics {
         let (sessions, audited) = (server.handle().session_counts(), audit.counts.clone());
         let counters = server.counters().to_vec();
         let mut metrics = Metrics::new(counters, self.limited.clone(), sessions, audited);
@@ -64,6 +72,7 @@ impl AppSources {
         metrics.add_store(self.stored.clone());
         metrics.add_cluster(self.bridged.clone());
         metrics.add_driver(server.engine().driver());
+        metrics.add_traces(traces.map(|traces| &traces.counts));
         if let Some(gate) = &self.gate {
             metrics.add_tokens(gate.counts());
         }

@@ -29,6 +29,7 @@ use crate::limits::tally::Tally;
 use crate::namespace::Namespaces;
 use crate::session::admitted::Admitted;
 use crate::session::context::Context;
+use crate::session::debugging::Debugging;
 use crate::session::identity::Identity;
 use crate::session::offline::OfflineOptions;
 use crate::session::options::SessionOptions;
@@ -68,6 +69,7 @@ pub struct App {
     cluster: Option<Cluster>,
     view: Option<Arc<ClusterView>>,
     session_key: SessionKeySource,
+    debugging: Arc<Debugging>,
     tracer: Option<Tracer>,
     registry: Arc<Registry>,
     hooks: Hooks,
@@ -105,6 +107,7 @@ impl App {
             cluster: None,
             view: None,
             session_key: SessionKeySource::default(),
+            debugging: Arc::new(Debugging::new()),
             tracer: None,
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
@@ -172,7 +175,7 @@ impl App {
     /// ([`crate::engine::Listener::proxy_protocol`]). [`crate::Connect::remote_address`] is the
     /// client's then. What others say in these headers counts for nothing. Default: none.
     pub fn trusted_proxies(mut self, proxies: Proxies) -> App {
-        self.access.proxies = proxies;
+        self.access.proxies = Arc::new(Versions::new(proxies));
         self
     }
 
@@ -387,6 +390,11 @@ impl App {
         self.tracer.as_ref()
     }
 
+    /// Whose steps are logged.
+    pub(crate) fn debugging(&self) -> Arc<Debugging> {
+        self.debugging.clone()
+    }
+
     /// Where tokens are asked for.
     pub(crate) fn gate(&self) -> Option<&Arc<TokenGate>> {
         self.gate.as_ref()
@@ -395,6 +403,11 @@ impl App {
     /// Which pages may connect, to be exchanged.
     pub(crate) fn live_origins(&self) -> Arc<Versions<Origins>> {
         self.access.origins.clone()
+    }
+
+    /// Which proxies are trusted, to be exchanged.
+    pub(crate) fn live_proxies(&self) -> Arc<Versions<Proxies>> {
+        self.access.proxies.clone()
     }
 
     /// Where refusals are counted.
@@ -416,9 +429,8 @@ impl App {
             config.logs.push(offline.log());
             config.user_logs_max = offline.users_max();
         }
-        if let Some(tracer) = &self.tracer {
-            config.traces = Some(tracer.sink().clone());
-        }
+        let tracer = self.tracer.as_ref().map(Tracer::sink);
+        config.traces = Some(tracer.unwrap_or(self.debugging.sink()).clone());
         let shared = Shared {
             server: self.server,
             heartbeat_ms: millis(config.heartbeat),
@@ -439,6 +451,7 @@ impl App {
             centrifuge: CentrifugeOptions::new(&self.centrifuge, config.idle_timeout),
             namespaces: Versions::new(self.namespaces),
             latencies: Arc::default(),
+            debugging: self.debugging,
             tracer: self.tracer,
             refusals: self.refusals,
             gate: self.gate,

@@ -83,7 +83,7 @@ impl Service {
                     // The message counts once, and each of its commands.
                     let bytes = std::mem::take(&mut bytes);
                     if self.instruct(cx, session, instruction, bytes) == RequestState::Held {
-                        return session.keep(rest, 0, None);
+                        return session.keep(&self.state.held_bytes, rest, 0, None);
                     }
                 }
                 Some(Err(bad)) => cx.close(Disconnect::BAD_REQUEST.code(), &bad.to_string()),

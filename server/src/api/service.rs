@@ -12,6 +12,7 @@ use crate::centrifuge::answers::end;
 use crate::centrifuge::closing;
 use crate::centrifuge::connection::{await_connect, connect_due, is_centrifuge};
 use crate::centrifuge::requests as channels;
+use crate::dispatch::debug;
 use crate::dispatch::guard::{self, Guarding};
 use crate::dispatch::registry::{Registry, ShardTable};
 use crate::dispatch::task::{self, Finished};
@@ -121,7 +122,7 @@ impl Application for Service {
     type Session = Session;
 
     fn trusts_proxy(&mut self, proxy: Peer) -> bool {
-        self.code.access.proxies.trusts(proxy)
+        self.code.access.proxies.get().trusts(proxy)
     }
 
     fn arrived(&mut self, cx: &mut Engine<'_>) -> Result<(), Refusal> {
@@ -252,7 +253,7 @@ impl Application for Service {
                     false => self.take_limited(cx, session, item, message.bytes().len()),
                 };
                 if taken == RequestState::Held {
-                    session.keep(message.bytes(), 0, None);
+                    session.keep(&self.state.held_bytes, message.bytes(), 0, None);
                 }
             }
             Decoded::Many(items) => self.take_all(cx, session, items, message.bytes()),
@@ -370,6 +371,9 @@ impl Application for Service {
             // Its client hears that it must subscribe again, so it may.
             let _ = cx.leave(room, self.state.take_tags(1));
         }
+        if self.shared.debugging.is_on() {
+            debug::missed(&self.context(cx, session), room, missed.count);
+        }
         let event = Event::Missed {
             room,
             count: missed.count,
@@ -393,7 +397,7 @@ impl Application for Service {
     }
 
     fn held_bytes(&self) -> u64 {
-        self.state.waiting.bytes() as u64
+        self.state.waiting.bytes() as u64 + self.state.held_bytes.total()
     }
 
     fn quiet(&mut self, quiet: Quiet) {
@@ -404,6 +408,9 @@ impl Application for Service {
     fn closed(&mut self, cx: &mut Engine<'_>, mut session: Session, reason: CloseReason) {
         if let Some(limiter) = &mut self.state.limiter {
             limiter.leaves(slot_of(cx), session.identity());
+        }
+        if self.shared.debugging.is_on() {
+            debug::ended(&self.context(cx, &mut session), reason);
         }
         if let Some(hook) = self.code.hooks.disconnect.clone() {
             hook(&mut self.context(cx, &mut session), reason);

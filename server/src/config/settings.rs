@@ -137,6 +137,7 @@ impl Default for Settings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ExchangedRules {
     pub(crate) origins: bool,
+    pub(crate) proxies: bool,
     pub(crate) limits: bool,
     pub(crate) namespaces: bool,
 }
@@ -395,6 +396,9 @@ impl Settings {
         }
         if rules.origins {
             merged.origins = others.origins.clone();
+        }
+        if rules.proxies {
+            merged.proxies = others.proxies.clone();
         }
         if rules.limits {
             merged.limits = others.limits.clone();

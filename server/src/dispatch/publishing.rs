@@ -200,7 +200,15 @@ fn publish_of(
     let is_present = |encoding| present.has(encoding);
     let added = room.map_or(Added::Nothing, |room| room.added());
     let content = publication::content_of(is_present, dialect, &publication, added, bytes_max)?;
-    let publish = Publish::new(match trace {
+    let is_debugged = |room: &ResolvedRoom<'_>| shared.debugging.has_room(room.name());
+    let recorded = match room.filter(|_| shared.debugging.is_on()) {
+        // What is recorded anyway is logged as it is.
+        Some(room) if !trace.is_some_and(|it| it.is_sampled()) && is_debugged(&room) => {
+            shared.debugging.trace()
+        }
+        Some(_) | None => trace,
+    };
+    let publish = Publish::new(match recorded {
         Some(trace) => content.traced(trace),
         None => content,
     });

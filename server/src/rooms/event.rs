@@ -141,7 +141,13 @@ impl<'e> EncodedEvent<'e> {
         let bytes_max = shared.message_bytes_max;
         let added = room.map_or(Added::Nothing, |room| room.added());
         let content =
-            publication::content_of(is_present, self.dialect, &publication, added, bytes_max);
-        Ok(content?)
+            publication::content_of(is_present, self.dialect, &publication, added, bytes_max)?;
+        let debugging = &shared.debugging;
+        let is_debugged = |room: &ResolvedRoom<'_>| debugging.has_room(room.name());
+        let debugged = room.filter(|room| debugging.is_on() && is_debugged(room));
+        Ok(match debugged.and_then(|_| debugging.trace()) {
+            Some(trace) => content.traced(trace),
+            None => content,
+        })
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::limits::limiter::slot_of;
 use crate::session::call::{Call, OwnedCall};
+use crate::session::debugging::TARGET;
 use crate::session::identity::Identity;
 use crate::session::muting::{dialect_of, is_muted, muted};
 use crate::session::pending::{Outcome, Requester};
@@ -267,8 +268,25 @@ impl<'c> Context<'c> {
 
     /// Answers the request at hand with a reply of the server's own.
     pub(crate) fn answer(&mut self, reply: &Reply<'_>) {
+        if self.shared.debugging.is_on() {
+            self.log_answer(reply);
+        }
         if let Some(call) = self.call.take() {
             call.answer(&mut self.engine, self.session, reply);
+        }
+    }
+
+    /// What a debugged connection is answered.
+    #[cold]
+    fn log_answer(&self, reply: &Reply<'_>) {
+        let debugging = &self.shared.debugging;
+        if debugging.has_connection(self.connection()) && debugging.may_log() {
+            let answer = match reply {
+                Reply::Error(problem) => problem.code.as_str(),
+                _ => "done",
+            };
+            let connection = self.connection();
+            tracing::info!(target: TARGET, %connection, user = self.user(), answer, "debugged");
         }
     }
 
@@ -279,6 +297,9 @@ impl<'c> Context<'c> {
 
     /// Answers a request that was deferred.
     pub(crate) fn answer_to(&mut self, call: &OwnedCall, reply: &Reply<'_>) {
+        if self.shared.debugging.is_on() {
+            self.log_answer(reply);
+        }
         call.as_call().answer(&mut self.engine, self.session, reply);
     }
 

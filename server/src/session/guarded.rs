@@ -1,6 +1,7 @@
 //! A request of a connection that is decided in the background, and what the connection has sent
 //! behind it. Acted on by the dispatch and the service.
 
+use crate::session::permits::HeldPart;
 use crate::traces::tracer::RequestTrace;
 use serde_json::value::RawValue;
 use shardcast_protocol::dialect::Problem;
@@ -53,6 +54,8 @@ pub(crate) struct HeldMessage {
     pub(crate) done: usize,
     /// The batch that the answers go into.
     pub(crate) batch: Option<u32>,
+    /// Its bytes are the shard's.
+    pub(crate) _counted: HeldPart,
 }
 
 impl Guarded {

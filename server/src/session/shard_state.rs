@@ -2,7 +2,7 @@
 //! buffer. Each call on the shard borrows it.
 
 use crate::limits::limiter::ShardLimiter;
-use crate::session::permits::Permits;
+use crate::session::permits::{HeldBytes, Permits};
 use crate::session::shared::Shared;
 use crate::session::waiting::WaitingSessions;
 use shardcast_engine::Tag;
@@ -20,6 +20,8 @@ pub(crate) struct ShardState {
     pub(crate) tasks: Permits,
     /// For connections whose commands wait for the first one.
     pub(crate) held: Permits,
+    /// Of messages that wait to be decided about.
+    pub(crate) held_bytes: HeldBytes,
     /// Where answers are written before they leave.
     scratch: Vec<u8>,
     pub(crate) random: fastrand::Rng,
@@ -45,6 +47,7 @@ impl ShardState {
             next_serial: 0,
             tasks: Permits::default(),
             held: Permits::default(),
+            held_bytes: HeldBytes::default(),
             scratch: Vec::new(),
             random: fastrand::Rng::new(),
             limiter: limiter.map(Box::new),

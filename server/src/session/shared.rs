@@ -8,6 +8,7 @@ use crate::limits::limiter::Limiter;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespaces};
 use crate::session::counts::SessionCounts;
+use crate::session::debugging::Debugging;
 use crate::session::latencies::Latencies;
 use crate::session::options::SessionOptions;
 use crate::session::refusals::RefusalCounts;
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) namespaces: Versions<Namespaces>,
     /// What is timed outside of shards.
     pub(crate) latencies: Arc<Latencies>,
+    /// Whose steps are logged.
+    pub(crate) debugging: Arc<Debugging>,
     /// `None`: nothing is recorded.
     pub(crate) tracer: Option<Tracer>,
     /// Requests that were refused.

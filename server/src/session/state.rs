@@ -15,6 +15,7 @@ use crate::session::identity::Identity;
 use crate::session::limits::Limits;
 use crate::session::metadata::Metadata;
 use crate::session::pending::Pending;
+use crate::session::permits::HeldBytes;
 use crate::session::resumable::Resumable;
 use crate::session::reverse::Reverse;
 use crate::session::task::Task;
@@ -113,9 +114,13 @@ impl<C> SessionState<C> {
 
     /// Keeps a message of which a request waits to be decided about, behind so many that are done.
     #[cold]
-    pub(crate) fn keep(&mut self, bytes: &[u8], done: usize, batch: Option<u32>) {
-        let bytes = bytes.into();
-        self.more().held = Some(Box::new(HeldMessage { bytes, done, batch }));
+    pub(crate) fn keep(&mut self, held: &HeldBytes, bytes: &[u8], done: usize, batch: Option<u32>) {
+        self.more().held = Some(Box::new(HeldMessage {
+            bytes: bytes.into(),
+            done,
+            batch,
+            _counted: held.hold(bytes.len()),
+        }));
     }
 
     /// Takes it again.

@@ -5,6 +5,7 @@
 //! sink, and is dropped there once as many wait as may. A batch is tried [`ATTEMPTS_MAX`] times,
 //! within `tracing.timeout` each, and lost then. Every step is counted once. Started by `serve`.
 
+use crate::session::debugging::Debugging;
 use crate::traces::counts::{ExportOutcome, SpanOutcome, TraceCounts};
 use crate::traces::options::TracingOptions;
 use crate::traces::otlp::{self, ClockPair, ExportResponse, Resource};
@@ -14,7 +15,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use prost::Message;
-use shardcast_engine::{Span, TraceReader};
+use shardcast_engine::{TraceReader, TraceSpan};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -54,6 +55,7 @@ impl Exporter {
         options: TracingOptions,
         reader: TraceReader,
         counts: TraceCounts,
+        debugging: Arc<Debugging>,
     ) -> io::Result<Exporter> {
         let (stops, stopped) = watch::channel(None);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -67,6 +69,7 @@ impl Exporter {
             options: Arc::new(options),
             reader,
             counts,
+            debugging,
             stopped,
             kept: None,
             dropped: 0,
@@ -93,6 +96,7 @@ struct Sending {
     resource: Resource,
     reader: TraceReader,
     counts: TraceCounts,
+    debugging: Arc<Debugging>,
     /// Until when what waits is sent, once nothing more comes.
     stopped: watch::Receiver<Option<Instant>>,
     kept: Option<SendRequest<Full<Bytes>>>,
@@ -128,14 +132,17 @@ impl Sending {
     }
 
     /// The next steps: as many as one request has, or those of the last second.
-    async fn collect(&mut self) -> Vec<Span> {
+    async fn collect(&mut self) -> Vec<TraceSpan> {
         let mut batch = Vec::new();
         let mut since = Instant::now();
         loop {
             while batch.len() < BATCH_MAX
                 && let Some(span) = self.reader.try_recv()
             {
-                batch.push(span);
+                // What is only debugged goes to nobody.
+                if !self.debugging.take_step(&span) {
+                    batch.push(span);
+                }
             }
             self.count_dropped();
             let is_due = !batch.is_empty() && since.elapsed() >= LINGER;
@@ -158,7 +165,7 @@ impl Sending {
         }
     }
 
-    async fn send(&mut self, batch: Vec<Span>) {
+    async fn send(&mut self, batch: Vec<TraceSpan>) {
         let count = batch.len() as u64;
         let body = Bytes::from(otlp::request(&self.resource, batch, ClockPair::now()));
         let mut pause = PAUSE;

@@ -5,7 +5,7 @@
 //! runtime of OpenTelemetry along, of which nothing else would be used.
 
 use prost::{Message, Oneof};
-use shardcast_engine::{Span, SpanKind, SpanValue};
+use shardcast_engine::{SpanKind, SpanValue, TraceSpan};
 use std::time::{Instant, SystemTime};
 
 /// One request to a collector.
@@ -167,7 +167,7 @@ impl Resource {
 }
 
 /// What a collector is sent of these steps.
-pub(crate) fn request(resource: &Resource, spans: Vec<Span>, clocks: ClockPair) -> Vec<u8> {
+pub(crate) fn request(resource: &Resource, spans: Vec<TraceSpan>, clocks: ClockPair) -> Vec<u8> {
     let spans = spans.into_iter().map(|span| span_of(span, clocks));
     let scope = Scope {
         name: "shardcast".to_owned(),
@@ -185,7 +185,7 @@ pub(crate) fn request(resource: &Resource, spans: Vec<Span>, clocks: ClockPair) 
     request.encode_to_vec()
 }
 
-fn span_of(span: Span, clocks: ClockPair) -> OtlpSpan {
+fn span_of(span: TraceSpan, clocks: ClockPair) -> OtlpSpan {
     let attributes = span.attributes.into_iter();
     OtlpSpan {
         trace_id: span.trace.to_be_bytes().into(),

@@ -4,6 +4,7 @@ use crate::api::app::App;
 use crate::auth::fetch::{FetchUrl, PlainHttp};
 use crate::bounded;
 use crate::config::Settings;
+use crate::session::debugging::Debugging;
 use crate::traces::counts::TraceCounts;
 use crate::traces::exporter::Exporter;
 use crate::traces::options::TracingOptions;
@@ -11,6 +12,7 @@ use crate::traces::tracer::Tracer;
 use hyper::header::{HeaderName, HeaderValue};
 use shardcast_engine::TraceSink;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Longest file of headers.
 const HEADERS_BYTES_MAX: u64 = 16 << 10;
@@ -27,18 +29,21 @@ pub(crate) struct Traces {
 /// # Errors
 /// What cannot be used, as key and reason.
 pub(crate) fn install(app: App, settings: &Settings) -> Result<(App, Option<Traces>), String> {
-    let (tracer, traces) = start(settings)?.unzip();
+    let (tracer, traces) = start(settings, app.debugging())?.unzip();
     Ok((app.tracer(tracer), traces))
 }
 
-fn start(settings: &Settings) -> Result<Option<(Tracer, Traces)>, String> {
+fn start(
+    settings: &Settings,
+    debugging: Arc<Debugging>,
+) -> Result<Option<(Tracer, Traces)>, String> {
     let Some(options) = prepare(settings)? else {
         return Ok(None);
     };
     let (sink, reader) = TraceSink::new(options.queue);
     let tracer = Tracer::new(sink, options.sampling);
     let counts = TraceCounts::new();
-    let exporter = Exporter::start(options, reader, counts.clone());
+    let exporter = Exporter::start(options, reader, counts.clone(), debugging);
     let traces = Traces {
         exporter: exporter.map_err(|error| format!("tracing: {error}"))?,
         counts,

@@ -5,7 +5,7 @@
 //! shards and in the background; what is not recorded costs a look.
 
 use crate::traces::options::{Callers, Sampling};
-use shardcast_engine::{Span, SpanKind, SpanValue, TraceSink};
+use shardcast_engine::{SpanKind, SpanValue, TraceSink, TraceSpan};
 use shardcast_protocol::trace_parent::TraceParent;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -192,7 +192,7 @@ impl BegunStep {
 
 impl Drop for BegunStep {
     fn drop(&mut self) {
-        self.sink.tell(Span {
+        self.sink.tell(TraceSpan {
             trace: self.trace,
             id: self.id,
             parent: self.parent,

@@ -182,3 +182,85 @@ fn a_reload_exchanges_everything_or_nothing_and_loses_nothing_under_load() {
     }
     member.check_quiet();
 }
+
+/// Each step is logged, of what is debugged alone, and nothing of what was said.
+#[test]
+fn a_connection_or_a_room_is_debugged_for_a_time() {
+    let folder = Folder::new("debugged");
+    let served = folder.serve("\n[log]\nlevel = \"error\"\n");
+    let (mut ann, mut eve) = (client(&served), client(&served));
+    let answered = |body, status| post(&served, "/api/debug", status, &body);
+    for wrong in [
+        json!({"connection": ann.id(), "room": "r", "for": "1m"}),
+        json!({"connection": ann.id()}),
+        json!({"room": "r", "for": "2h"}),
+        json!({"room": "nowhere:r", "for": "1m"}),
+        json!({"connection": "nobody", "for": "1m"}),
+    ] {
+        answered(wrong, 400);
+    }
+    answered(json!({"connection": "0-ffff-7", "for": "1m"}), 404);
+    assert_eq!(answered(json!({}), 200), json!({"debugged": []}));
+
+    let told = answered(json!({"connection": ann.id(), "for": "10m"}), 200);
+    assert_eq!(told["debugged"][0]["connection"], ann.id());
+    answered(json!({"room": "free:watched", "for": "10m"}), 200);
+    for client in [&mut ann, &mut eve] {
+        client.join("free:other");
+        client.join("free:watched");
+    }
+    ann.say(r#"{"type":"broadcast","room":"free:other","data":"hush","echo":false}"#);
+    ann.say("no request");
+    assert_eq!(heard(&mut ann)["code"], "bad_json");
+    let ids = [ann.id().to_owned(), eve.id().to_owned()];
+    while heard(&mut eve)["type"] != "message" {}
+    eve.say(r#"{"type":"broadcast","room":"free:watched","data":"hush","echo":true}"#);
+    for client in [&mut ann, &mut eve] {
+        assert_eq!(heard(client)["room"], "free:watched");
+    }
+    post(
+        &served,
+        "/api/publish",
+        200,
+        &json!({"room": "free:watched", "data": "hush"}),
+    );
+    ann.leave();
+    check_debugged(&served, &ids[0], &ids[1]);
+    answered(json!({"room": "free:watched", "for": "0s"}), 200);
+    let told = answered(json!({"connection": ids[0], "for": "0s"}), 200);
+    assert_eq!(told, json!({"debugged": []}));
+    for number in 0..16 {
+        answered(json!({"room": format!("free:{number}"), "for": "1m"}), 200);
+    }
+    answered(json!({"room": "free:more", "for": "1m"}), 409);
+}
+
+/// Ann was debugged, and a room in which both were.
+#[track_caller]
+fn check_debugged(served: &Served, ann: &str, eve: &str) {
+    let logged = |words: &[&str]| {
+        let log = served.errors();
+        let mut lines = log.lines().filter(|line| line.contains("debugged"));
+        lines.any(|line| words.iter().all(|word| line.contains(word)))
+    };
+    for words in [
+        &[ann, "request=\"join_room\"", "room=\"free:other\""][..],
+        &[ann, "request=\"broadcast\"", "bytes=6"],
+        &[ann, "answer=\"done\""],
+        &[ann, "refused=\"bad_json\""],
+        &[ann, "ended="],
+        &[eve, "request=\"join_room\"", "room=\"free:watched\""],
+        &[
+            eve,
+            "request=\"broadcast\"",
+            "room=\"free:watched\"",
+            "bytes=6",
+        ],
+        &["room=free:watched", "step=\"home\"", "shard="],
+        &["room=free:watched", "step=\"deliver\"", "delivered="],
+    ] {
+        wait_until(&format!("{words:?}"), || logged(words));
+    }
+    assert!(!logged(&[eve, "free:other"]) && !logged(&[eve, "answer="]));
+    assert!(!logged(&["hush"]));
+}

@@ -138,39 +138,7 @@ fn a_publish_is_followed_from_its_client_to_its_members() {
         assert_eq!(message["data"], json!([2]));
         contexts.insert(message["traceparent"].to_string());
     }
-    let spans = collector.lines(4);
-    let (publish, home) = (named(&spans, "publish"), named(&spans, "home"));
-    assert_eq!(
-        (&publish["trace"], &publish["parent"]),
-        (&json!(TRACE), &json!(CALLER))
-    );
-    assert_eq!(
-        (&publish["kind"], &publish["error"]),
-        (&json!(2), &Value::Null)
-    );
-    let (id, attributes) = (
-        publish["id"].as_str().expect("an id"),
-        &publish["attributes"],
-    );
-    assert_eq!(attributes["messaging.destination.name"], "r");
-    assert_eq!(attributes["messaging.message.body.size"], 3);
-    assert_eq!(attributes["shardcast.connection"], ann.id());
-    assert_eq!(
-        (&publish["service"], &publish["key"]),
-        (&json!("chat"), &json!("k1"))
-    );
-    let context = json!(format!("00-{TRACE}-{id}-01")).to_string();
-    assert_eq!(contexts, BTreeSet::from([context]));
-    is_part(home, publish);
-    assert_eq!(home["attributes"]["messaging.destination.name"], "r");
-    let mut shards = BTreeSet::new();
-    for delivery in spans.iter().filter(|span| span["span"] == "deliver") {
-        is_part(delivery, home);
-        assert_eq!(delivery["attributes"]["shardcast.delivered"], 1);
-        assert_eq!(delivery["attributes"]["shardcast.dropped"], 0);
-        shards.insert(delivery["attributes"]["shardcast.shard"].as_u64());
-    }
-    assert_eq!(shards, BTreeSet::from([Some(0), Some(1)]));
+    check_spans(&collector.lines(4), ann.id(), &contexts);
 
     // What is refused is recorded, too.
     ann.ask(&format!(
@@ -187,7 +155,7 @@ fn a_publish_is_followed_from_its_client_to_its_members() {
     served.reconfigure(&format!("{}{more}", collector.toml("1")));
     served.hang_up();
     wait_until("the reload", || {
-        served.ask("/api/config").1.contains(r#""sample":"1""#)
+        served.ask("/api/config").1.contains(r#"sample":1"#)
     });
     ann.say(r#"{"type":"broadcast","room":"r","data":3}"#);
     let spans = collector.lines(4);
@@ -196,9 +164,47 @@ fn a_publish_is_followed_from_its_client_to_its_members() {
     assert_ne!(publish["trace"], TRACE);
     is_part(named(&spans, "home"), publish);
     wait_until("all are counted", || {
-        served.metric("shardcast_trace_spans_total{outcome=\"sent\"}") == 9
+        served.metric("trace_spans_total{outcome=\"sent\"}") == 9
     });
     drop(folder);
+}
+
+/// A publish of this connection, of which members were told these contexts, with its home and what
+/// both shards have done.
+#[track_caller]
+fn check_spans(spans: &[Value], connection: &str, contexts: &BTreeSet<String>) {
+    let (publish, home) = (named(spans, "publish"), named(spans, "home"));
+    assert_eq!(
+        (&publish["trace"], &publish["parent"]),
+        (&json!(TRACE), &json!(CALLER))
+    );
+    assert_eq!(
+        (&publish["kind"], &publish["error"]),
+        (&json!(2), &Value::Null)
+    );
+    let (id, attributes) = (
+        publish["id"].as_str().expect("an id"),
+        &publish["attributes"],
+    );
+    assert_eq!(attributes["messaging.destination.name"], "r");
+    assert_eq!(attributes["messaging.message.body.size"], 3);
+    assert_eq!(attributes["shardcast.connection"], connection);
+    assert_eq!(
+        (&publish["service"], &publish["key"]),
+        (&json!("chat"), &json!("k1"))
+    );
+    let context = json!(format!("00-{TRACE}-{id}-01")).to_string();
+    assert_eq!(*contexts, BTreeSet::from([context]));
+    is_part(home, publish);
+    assert_eq!(home["attributes"]["messaging.destination.name"], "r");
+    let mut shards = BTreeSet::new();
+    for delivery in spans.iter().filter(|span| span["span"] == "deliver") {
+        is_part(delivery, home);
+        assert_eq!(delivery["attributes"]["shardcast.delivered"], 1);
+        assert_eq!(delivery["attributes"]["shardcast.dropped"], 0);
+        shards.insert(delivery["attributes"]["shardcast.shard"].as_u64());
+    }
+    assert_eq!(shards, BTreeSet::from([Some(0), Some(1)]));
 }
 
 fn broadcast(data: u32, context: &str) -> String {
@@ -277,20 +283,13 @@ fn what_a_collector_does_with_spans_is_counted() {
         let served = collector.serve("1", "");
         let mut ann = Client::native_at(served.address("ws"));
         ann.ask(r#"{"type":"broadcast","id":1,"room":"nobody","data":1}"#);
-        let spans = |outcome| {
-            served.metric(&format!(
-                "shardcast_trace_spans_total{{outcome=\"{outcome}\"}}"
-            ))
-        };
+        let spans = |outcome| served.metric(&format!("trace_spans_total{{outcome=\"{outcome}\"}}"));
         wait_until("both steps are counted", || {
             spans("sent") + spans("rejected") == 2
         });
         assert_eq!((spans("lost"), spans("dropped")), (0, 0), "{mode}");
-        let exports = |outcome| {
-            served.metric(&format!(
-                "shardcast_trace_exports_total{{outcome=\"{outcome}\"}}"
-            ))
-        };
+        let exports =
+            |outcome| served.metric(&format!("trace_exports_total{{outcome=\"{outcome}\"}}"));
         // The two may have gone apart.
         let requests = exports("taken") + exports("refused");
         assert!((1..=2).contains(&requests), "{mode}");
@@ -326,11 +325,7 @@ fn a_collector_that_is_silent_or_gone_costs_nobody_anything() {
             let message: Value = serde_json::from_str(&ann.hear()).expect("JSON");
             assert_eq!(message["data"], number);
         }
-        let spans = |outcome| {
-            served.metric(&format!(
-                "shardcast_trace_spans_total{{outcome=\"{outcome}\"}}"
-            ))
-        };
+        let spans = |outcome| served.metric(&format!("trace_spans_total{{outcome=\"{outcome}\"}}"));
         wait_until("some are dropped or lost", || {
             spans("dropped") + spans("lost") > 0
         });

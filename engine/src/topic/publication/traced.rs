@@ -1,14 +1,7 @@
 //! Publications whose steps are recorded. Made by embedders, and asked by `topic/traces`.
 
-use crate::topic::publication::{Content, Inner, Traced};
+use crate::topic::publication::{Content, Inner, RecordedTrace, Traced};
 use shardcast_protocol::trace_parent::TraceParent;
-
-/// A trace that is recorded, and the step of it that comes before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RecordedTrace {
-    pub(crate) trace: u128,
-    pub(crate) span: u64,
-}
 
 impl Content {
     /// The same, whose steps from here on are told ([`crate::Config::traces`]) as parts of this

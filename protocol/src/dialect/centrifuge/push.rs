@@ -41,11 +41,7 @@ pub(crate) fn write_change<N: WireNotation>(
     event: &Event<'_>,
     base: Value<'_>,
 ) -> Result<(), Unencodable> {
-    let event = match event {
-        Event::Traced { event, .. } => event,
-        event => event,
-    };
-    let data = match event {
+    let data = match untraced(event) {
         Event::Message { data, .. } | Event::Event { data, .. } => some(*data),
         _ => return Err(Unencodable::Message),
     };
@@ -59,6 +55,7 @@ fn write_in<N: WireNotation>(
     event: &Event<'_>,
     form: &DataForm,
 ) -> Result<(), Unencodable> {
+    let event = untraced(event);
     let pushed = pushed(event).ok_or(Unencodable::Message)?;
     let hint = hint_of(event);
     message::<N>(out, hint + 5, |body| {
@@ -72,7 +69,15 @@ fn write_in<N: WireNotation>(
 
 /// Whether there is a push for an event.
 pub(crate) fn has(event: &Event<'_>) -> bool {
-    pushed(event).is_some()
+    pushed(untraced(event)).is_some()
+}
+
+/// The protocol says nothing of traces.
+fn untraced<'e, 'a>(event: &'e Event<'a>) -> &'e Event<'a> {
+    match event {
+        Event::Traced { event, .. } => event,
+        event => event,
+    }
 }
 
 /// About how many bytes a push has.
@@ -121,7 +126,8 @@ fn in_channel<'a>(channel: &'a str, field: Field, content: PushContent<'a>) -> P
 }
 
 /// What clients of this protocol hear of an event; `None`: nothing. They acknowledge nothing, so
-/// nothing is sent to them again.
+/// nothing is sent to them again. A loss ends the subscription; of anything else that they miss the
+/// channel is such that it may be, and offsets say where.
 fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
     let said = |room, origin, sender, offset, data| {
         let content = PushContent::Publication {
@@ -170,7 +176,6 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
             };
             in_channel(room, field, content)
         }
-        // Of anything else the channel is such that it may be, and offsets say where.
         Event::Missed {
             room: Some(room),
             reason,
@@ -184,9 +189,8 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
             in_channel(room, push::UNSUBSCRIBE, PushContent::Unsubscribe(why))
         }
         Event::Prolonged { left_s } => in_channel("", push::REFRESH, PushContent::Refresh(left_s)),
-        // What the protocol says nothing of.
-        Event::Traced { event, .. } => return pushed(event),
         Event::Redelivered(_)
+        | Event::Traced { .. }
         | Event::Welcome(_)
         | Event::PresenceCount { .. }
         | Event::Closing { .. }

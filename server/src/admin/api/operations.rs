@@ -18,7 +18,7 @@ use crate::admin::api::rooms::{
     RoomDetail, RoomsPage, RoomsQuery,
 };
 use crate::admin::api::shards::ShardsAnswer;
-use crate::admin::api::steering::{DrainAnswer, LogAnswer, LogCall};
+use crate::admin::api::steering::{DebugAnswer, DebugCall, DrainAnswer, LogAnswer, LogCall};
 use crate::admin::api::{AdminApi, Asked, Called, answered};
 use crate::admin::lifecycle::Reloaded;
 use futures_util::future::BoxFuture;
@@ -160,4 +160,7 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     operation!(Post "/api/log" "log" "Says from which level on the server logs, and changes it",
         Takes::Body(schema::<LogCall>) => LogAnswer, Yes,
         |api, asked| api.log(asked.read()?).await?),
+    operation!(Post "/api/debug" "debug" "Logs each step of a connection or a room, for a time",
+        Takes::Body(schema::<DebugCall>) => DebugAnswer, Yes,
+        |api, asked| api.debug(asked.read()?).await?),
 ];

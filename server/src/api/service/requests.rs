@@ -2,6 +2,7 @@
 //! of a batch one after the other, and every one is answered. Called where a message has come.
 
 use super::Service;
+use crate::dispatch::debug;
 use crate::dispatch::guard::{self, GuardPassage};
 use crate::dispatch::task;
 use crate::limits::check;
@@ -37,6 +38,9 @@ impl Service {
                 session.shrink();
             }
             Err(invalid) => {
+                if self.shared.debugging.is_on() {
+                    debug::misunderstood(&self.context(cx, session), &invalid.problem);
+                }
                 let call = Call {
                     id: invalid.id,
                     mode: invalid.reply,
@@ -144,7 +148,7 @@ impl Service {
                 Some(problem) => self.refuse(cx, session, item, batch, problem),
             };
             if taken == RequestState::Held {
-                return session.keep(bytes, index, batch);
+                return session.keep(&self.state.held_bytes, bytes, index, batch);
             }
         }
     }
@@ -157,7 +161,9 @@ impl Service {
             return;
         };
         if let Some(decoded) = decoded(cx, session, &held, &self.shared) {
-            let HeldMessage { bytes, done, batch } = &*held;
+            let HeldMessage {
+                bytes, done, batch, ..
+            } = &*held;
             match decoded {
                 Decoded::One(item) => {
                     let taken = self.take(cx, session, item, *batch);
@@ -230,6 +236,9 @@ impl Service {
             Some(call),
         );
         context.trace = TraceDecision::Asked(command.trace.as_deref());
+        if context.shared.debugging.is_on() {
+            debug::asked(&context, command);
+        }
         let was_awaited = context.is_awaited();
         if was_awaited && !matches!(command.request, Request::Auth(_)) {
             let problem = Problem::new(Code::Unauthorized, UNAUTHENTICATED);

@@ -16,6 +16,7 @@ pub(crate) mod quiet;
 pub(crate) mod room_error;
 pub(crate) mod same_user;
 pub(crate) mod shrink;
+pub(crate) mod sorted_chunks;
 pub(crate) mod span;
 pub(crate) mod stream_path;
 pub(crate) mod ticket;

@@ -5,6 +5,7 @@
 //! something. Used by `topic/presence/roster.rs`.
 
 use crate::types::presence::{OwnedData, PresenceKey};
+use crate::types::sorted_chunks::SortedChunks;
 use crate::types::ticket::Address;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 /// Every member of one topic.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
-    connections: BTreeMap<Address, RosterMember>,
+    connections: SortedChunks<Address, RosterMember>,
     users: BTreeMap<Arc<str>, RosterMember>,
 }
 
@@ -138,7 +139,7 @@ impl Members {
                 (self.no_connections(), no_users)
             }
         };
-        let connections = self.connections.range((connections, Bound::Unbounded));
+        let connections = self.connections.range_from(connections);
         let connections = connections.map(|(who, member)| (PresenceKey::Connection(*who), member));
         let users = self.users.range((users, Bound::Unbounded));
         let users = users.map(|(user, member)| (PresenceKey::User(user.clone()), member));
@@ -147,8 +148,8 @@ impl Members {
 
     /// Where a range of connections begins that has none.
     fn no_connections(&self) -> Bound<Address> {
-        let last = self.connections.last_key_value();
-        last.map_or(Bound::Unbounded, |(who, _)| Bound::Excluded(*who))
+        let last = self.connections.last_key();
+        last.map_or(Bound::Unbounded, Bound::Excluded)
     }
 
     /// All of them.

@@ -1,6 +1,7 @@
 //! How much anybody may take: rates and counts of connections, users, addresses and rooms.
 
 pub(crate) mod addresses;
+mod by_slot;
 pub(crate) mod check;
 pub(crate) mod gcra;
 pub(crate) mod limiter;

@@ -2,10 +2,11 @@
 //!
 //! Invariant: there is a [`ShardLimiter`] only where something is limited, so a server without
 //! limits looks at one pointer for each message and keeps nothing. With limits a slot that was ever
-//! used takes 64 bytes. A client's address and user are counted from the moment it is let in, or
+//! used takes 32 bytes, and as many more where a client of its page has said something. A client's address and user are counted from the moment it is let in, or
 //! waits to be, until its connection has ended, and once each.
 
 use crate::limits::addresses::{AddressPlace, AddressTable};
+use crate::limits::by_slot::BySlot;
 use crate::limits::gcra::{Rate, Wait};
 use crate::limits::rooms::{Charge, RoomLack, RoomRates, RoomTable};
 use crate::limits::rules::{ClientLimits, Enforcement, OnExceed, RateLimits};
@@ -85,27 +86,31 @@ impl Limiter {
 #[derive(Debug)]
 pub(crate) struct ShardLimiter {
     shared: Arc<Limiter>,
-    pages: Vec<Option<Box<[ClientUse; PAGE]>>>,
+    clients: BySlot<ClientUse>,
+    /// Of those who have said something.
+    spent: BySlot<ClientRates>,
     /// From the shard's clock, which stands still within a tick, to the shared one.
     offset: Option<u64>,
 }
 
-/// Slots that get memory together.
-const PAGE: usize = 256;
-
-/// What one connection has used, and who counts it. Times are those of [`Rate`].
+/// Who counts a connection.
 #[derive(Debug, Default)]
 struct ClientUse {
-    messages: u64,
-    bytes: u64,
-    joins: u64,
-    fanout: u64,
     user: Option<Arc<UserUse>>,
     address: Option<AddressPlace>,
     class: u16,
 }
 
-const _: () = assert!(size_of::<ClientUse>() <= 64);
+/// What a connection has used, in the times of [`Rate`].
+#[derive(Debug, Default)]
+struct ClientRates {
+    messages: u64,
+    bytes: u64,
+    joins: u64,
+    fanout: u64,
+}
+
+const _: () = assert!(size_of::<ClientUse>() <= 32 && size_of::<ClientRates>() <= 32);
 
 /// More than a limit allows, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +129,8 @@ impl ShardLimiter {
     pub(crate) fn new(shared: Arc<Limiter>) -> ShardLimiter {
         ShardLimiter {
             shared,
-            pages: Vec::new(),
+            clients: BySlot::default(),
+            spent: BySlot::default(),
             offset: None,
         }
     }
@@ -164,15 +170,7 @@ impl ShardLimiter {
     }
 
     fn client(&mut self, slot: u32) -> &mut ClientUse {
-        let (page, at) = (slot as usize / PAGE, slot as usize % PAGE);
-        if self.pages.len() <= page {
-            self.pages.resize_with(page + 1, || None);
-        }
-        let page = self.pages[page].get_or_insert_with(|| {
-            let slots: Vec<ClientUse> = (0..PAGE).map(|_| ClientUse::default()).collect();
-            slots.try_into().expect("a page of slots")
-        });
-        &mut page[at]
+        self.clients.reach(slot)
     }
 
     /// A client asks to connect.
@@ -241,9 +239,8 @@ impl ShardLimiter {
     /// # Errors
     /// Its user has too many connections.
     pub(crate) fn accepts(&mut self, slot: u32, identity: &Identity) -> Result<(), Excess> {
-        let client = self.client(slot);
-        (client.messages, client.bytes, client.joins, client.fanout) = (0, 0, 0, 0);
-        client.user = None;
+        self.spent.reset(slot);
+        self.client(slot).user = None;
         self.becomes(slot, &Identity::nobody(), identity)
     }
 
@@ -308,7 +305,7 @@ impl ShardLimiter {
     ) -> Option<Excess> {
         let now = self.now(now_ms);
         let shared = self.shared.clone();
-        let client = self.client(slot);
+        let client = self.clients.reach(slot);
         let rules = shared.rules().class(client.class);
         let how = charge_of(rules, shared.rules());
         let own = [
@@ -320,13 +317,16 @@ impl ShardLimiter {
             (LimitName::BytesPerSecond, rules.bytes_per_second, bytes),
         ];
         let mut excess = Worst(None);
-        for ((limit, rate, amount), full_at) in own
-            .into_iter()
-            .zip([&mut client.messages, &mut client.bytes])
-        {
-            if amount > 0 {
-                excess.add(limit, charge(how, rate, full_at, now, amount));
-            }
+        for (limit, rate, amount) in own {
+            let Some(rate) = rate.filter(|_| amount > 0) else {
+                continue;
+            };
+            let spent = self.spent.reach(slot);
+            let full_at = match limit {
+                LimitName::BytesPerSecond => &mut spent.bytes,
+                _ => &mut spent.messages,
+            };
+            excess.add(limit, charge(how, rate, full_at, now, amount));
         }
         if let Some(user) = &client.user {
             let rates = [
@@ -360,10 +360,12 @@ impl ShardLimiter {
     pub(crate) fn joins(&mut self, slot: u32, now_ms: u64, rooms: u64) -> Option<Excess> {
         let now = self.now(now_ms);
         let shared = self.shared.clone();
-        let client = self.client(slot);
-        let rules = shared.rules().class(client.class);
+        let class = self.client(slot).class;
+        let rules = shared.rules().class(class);
         let how = charge_of(rules, shared.rules());
-        let wait = charge(how, rules.joins_per_second, &mut client.joins, now, rooms)?;
+        let rate = rules.joins_per_second?;
+        let joins = &mut self.spent.reach(slot).joins;
+        let wait = charge(how, rate, joins, now, rooms)?;
         let limit = LimitName::JoinsPerSecond;
         Some(Excess { limit, wait })
     }
@@ -379,12 +381,15 @@ impl ShardLimiter {
     pub(crate) fn fans_out(&mut self, slot: u32, now_ms: u64, here: u64) -> Option<Excess> {
         let now = self.now(now_ms);
         let shared = self.shared.clone();
-        let client = self.client(slot);
+        let client = self.clients.reach(slot);
         let rules = shared.rules().class(client.class);
         let (rate, how) = (rules.fanout_per_second?, charge_of(rules, shared.rules()));
         let deliveries = here.saturating_mul(shared.shards).max(1);
         let wait = match (&client.user, how) {
-            (None, how) => charge(how, Some(rate), &mut client.fanout, now, deliveries),
+            (None, how) => {
+                let fanout = &mut self.spent.reach(slot).fanout;
+                charge(how, rate, fanout, now, deliveries)
+            }
             (Some(user), Charge::Take) => rate.take_shared(&user.fanout, now, deliveries).err(),
             (Some(user), Charge::Owe) => rate.owe_shared(&user.fanout, now, deliveries),
         };
@@ -447,14 +452,7 @@ fn charge_of(class: &ClientLimits, rules: &RateLimits) -> Charge {
 }
 
 /// Charges a bucket of one connection's: how long there is not enough.
-fn charge(
-    how: Charge,
-    rate: Option<Rate>,
-    full_at: &mut u64,
-    now: u64,
-    amount: u64,
-) -> Option<Wait> {
-    let rate = rate?;
+fn charge(how: Charge, rate: Rate, full_at: &mut u64, now: u64, amount: u64) -> Option<Wait> {
     match how {
         Charge::Take => match rate.take(*full_at, now, amount) {
             Ok(then) => {

@@ -192,7 +192,12 @@ impl<C> SessionState<C> {
             self.more().receipts.push_back(pending);
         } else {
             assert!(self.has_space(Limits::REQUESTS_MAX));
-            self.more().pending.push(pending);
+            let under_way = &mut self.more().pending;
+            if under_way.is_empty() {
+                // Most clients have one. In a crowd each has it at once.
+                under_way.reserve_exact(1);
+            }
+            under_way.push(pending);
         }
     }
 

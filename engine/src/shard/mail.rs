@@ -375,8 +375,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Some(recipients),
                 delivery @ (Delivery::Joined(_) | Delivery::CaughtUp(_) | Delivery::Left { .. }),
             ) if topics.close_batch(&connections.slots, recipients, None) => Some(delivery),
-            (_, delivery) => {
-                self.take(delivery);
+            (recipients, delivery) => {
+                self.take(recipients, delivery);
                 None
             }
         }
@@ -429,7 +429,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Acts on a delivery that nothing has to go out before.
-    fn take(&mut self, delivery: Delivery) {
+    fn take(&mut self, recipients: Option<Recipients>, delivery: Delivery) {
+        let subscribers = match recipients {
+            Some(Recipients::Topic(subscribers)) => Some(subscribers),
+            Some(Recipients::Everyone(_)) | None => None,
+        };
         let core = &mut self.core;
         let slots = &mut core.connections.slots;
         match delivery {
@@ -480,17 +484,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
             Delivery::CaughtUp(caught_up) => self.take_range(*caught_up),
             Delivery::Joined(joined) => {
-                let answer = core.topics.joined(slots, joined);
+                let answer = core.topics.joined(slots, joined, subscribers);
                 self.answer(answer);
             }
             Delivery::Left {
-                topic,
-                encoding,
-                who,
-                tag,
+                topic, who, tag, ..
             } => {
                 let (topics, mail) = (&mut core.topics, &mut core.mail);
-                let answer = topics.left(slots, mail, topic, encoding, who, tag);
+                let answer = topics.left(slots, mail, topic, subscribers, who, tag);
                 self.answer(answer);
             }
         }

@@ -1,7 +1,7 @@
 //! Being a member: what joining, leaving and identifying ask of a topic's home, and what comes
 //! back.
 
-use crate::connection::membership::{MemberPlace, Membership, Wish};
+use crate::connection::membership::{MemberPlace, Membership, Memberships, Wish};
 use crate::connection::phase::Phase;
 use crate::connection::slot::Slots;
 use crate::message::delivery::Joined;
@@ -210,16 +210,13 @@ impl Topics {
         topic: Topic<'_>,
     ) -> Option<u32> {
         let encoding = slots.encoding(ticket.slot);
-        let memberships = slots.memberships(ticket.slot);
-        let mut is_wanted = |subscribers: &u32| {
-            let membership = memberships.find(*subscribers);
-            membership.is_some_and(|membership| membership.is_wanted())
-        };
-        let of_members = [encoding, encoding.with_deltas(), encoding.with_filter()];
-        let mut found = of_members
-            .iter()
-            .filter_map(|encoding| self.local.find(*encoding, topic));
-        found.find(&mut is_wanted)
+        let found = self.found(&ways(encoding), topic);
+        wanted_of(slots.memberships(ticket.slot), &found)
+    }
+
+    /// The subscribers of a topic with each of these encodings.
+    fn found(&self, encodings: &[EncodingId; WAYS], topic: Topic<'_>) -> [Option<u32>; WAYS] {
+        encodings.map(|encoding| self.local.find(encoding, topic))
     }
 
     fn join_topic(
@@ -229,16 +226,18 @@ impl Topics {
         ticket: Ticket,
         request: JoinRequest<'_>,
     ) -> Result<(), RoomError> {
-        let encoding = slots.encoding(ticket.slot);
+        let ways = ways(slots.encoding(ticket.slot));
         let asked = match (&request.options.filter, request.options.deltas) {
-            (Some(_), _) => encoding.with_filter(),
-            (None, JoinDeltas::Wanted) => encoding.with_deltas(),
-            (None, JoinDeltas::Never) => encoding,
+            (Some(_), _) => FILTERED,
+            (None, JoinDeltas::Wanted) => WITH_DELTAS,
+            (None, JoinDeltas::Never) => AS_IT_COMES,
         };
-        let wanted = self.wanted(slots, ticket, request.topic);
+        // Each table is looked into once.
+        let found = self.found(&ways, request.topic);
         let memberships = slots.memberships(ticket.slot);
+        let wanted = wanted_of(memberships, &found);
         let known = wanted.or_else(|| {
-            let left = self.local.find(asked, request.topic);
+            let left = found[asked];
             left.filter(|left| memberships.find(*left).is_some())
         });
         let counted = wanted.is_none();
@@ -250,7 +249,10 @@ impl Topics {
         let filter = request.options.filter.filter(|_| counted);
         let subscribers = match known {
             Some(subscribers) => self.ask_again(slots, ticket, subscribers, filter)?,
-            None => self.ask_first(slots, ticket, (asked, request.topic), filter)?,
+            None => {
+                let first = (ways[asked], request.topic, found[asked]);
+                self.ask_first(slots, ticket, first, filter)?
+            }
         };
         let topic = self.local.key(subscribers).clone();
         let encoding = self.local.subscribers_ref(subscribers).encoding;
@@ -297,12 +299,13 @@ impl Topics {
         Ok(subscribers)
     }
 
-    /// Asks to be among subscribers that no membership of the connection refers to.
+    /// Asks to be among subscribers that no membership of the connection refers to. `found`: where
+    /// they are, if there are any.
     fn ask_first(
         &mut self,
         slots: &mut Slots,
         ticket: Ticket,
-        (encoding, topic): (EncodingId, Topic<'_>),
+        (encoding, topic, found): (EncodingId, Topic<'_>, Option<u32>),
         filter: Option<Filter>,
     ) -> Result<u32, RoomError> {
         let memberships = slots.memberships(ticket.slot);
@@ -316,7 +319,11 @@ impl Topics {
                 return Err(RoomError::Busy);
             }
         }
-        let subscribers = self.local.refer(encoding, topic);
+        let subscribers = match found {
+            Some(subscribers) => subscribers,
+            None => self.local.create(encoding, topic),
+        };
+        self.local.retain(subscribers);
         if let Some(filter) = filter
             && let Err(TooManyFilters) = self.filters.ask(subscribers, ticket, &filter)
         {
@@ -352,9 +359,15 @@ impl Topics {
         Ok(())
     }
 
-    /// The home counted the join (or was only asked): from here the connection is a member. The
-    /// answer for the application.
-    pub(crate) fn joined(&mut self, slots: &mut Slots, joined: Joined) -> Answered {
+    /// The home counted the join (or was only asked): from here the connection is a member.
+    /// `subscribers` are those that it is about, if there are any left. The answer for the
+    /// application.
+    pub(crate) fn joined(
+        &mut self,
+        slots: &mut Slots,
+        joined: Joined,
+        subscribers: Option<u32>,
+    ) -> Answered {
         let Joined {
             topic,
             encoding,
@@ -364,7 +377,6 @@ impl Topics {
             counted,
             log,
         } = joined;
-        let subscribers = self.local.find(encoding, topic.topic());
         let (subscribers, membership) = answered(slots, who, subscribers)?;
         membership.in_flight -= 1;
         let becomes_member = counted && membership.place() == MemberPlace::Outside;
@@ -381,17 +393,17 @@ impl Topics {
         Some((who, tag?, Answer::Joined { room, members, log }))
     }
 
-    /// The home counted the leave: no message of the room follows.
+    /// The home counted the leave: no message of the room follows. `subscribers` are those that it
+    /// is about, if there are any left.
     pub(crate) fn left(
         &mut self,
         slots: &mut Slots,
         mail: &mut Mailbox,
         topic: TopicKey,
-        encoding: EncodingId,
+        subscribers: Option<u32>,
         who: Ticket,
         tag: Option<Tag>,
     ) -> Answered {
-        let subscribers = self.local.find(encoding, topic.topic());
         let (subscribers, membership) = answered(slots, who, subscribers)?;
         let was = *membership;
         membership.in_flight -= 1;
@@ -448,6 +460,24 @@ impl Topics {
         self.filters.forget(subscribers, who);
         self.local.release(subscribers);
     }
+}
+
+/// How a member may be sent what is published: each way has an encoding of its own.
+const WAYS: usize = 3;
+const AS_IT_COMES: usize = 0;
+const WITH_DELTAS: usize = 1;
+const FILTERED: usize = 2;
+
+fn ways(encoding: EncodingId) -> [EncodingId; WAYS] {
+    [encoding, encoding.with_deltas(), encoding.with_filter()]
+}
+
+/// Of these subscribers those among which a connection is, or asked to be.
+fn wanted_of(memberships: &mut Memberships, found: &[Option<u32>; WAYS]) -> Option<u32> {
+    found.iter().copied().flatten().find(|subscribers| {
+        let membership = memberships.find(*subscribers);
+        membership.is_some_and(|membership| membership.is_wanted())
+    })
 }
 
 /// The membership that an answer is about, while its connection is open.

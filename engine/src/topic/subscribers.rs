@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub(crate) struct LocalTopics {
     /// By encoding, as many as are used; by kind and name.
     names: Vec<PerKind<HashMap<Arc<str>, u32, RandomState>>>,
+    /// Entries of all tables, which every tick tells.
+    counts: PerKind<usize>,
     /// By index. Pages, because a list that moves as it grows leaves its former places behind:
     /// where each connection is in a room of its own, those were half of what a room cost.
     subscriber_lists: Paged<Option<Subscribers>>,
@@ -91,16 +93,12 @@ const _: () = assert!(size_of::<Option<Subscribers>>() <= 48);
 impl LocalTopics {
     /// Rooms with members here: a room counts once for each encoding that its members have.
     pub(crate) fn rooms(&self) -> usize {
-        self.count(TopicKind::Room)
+        self.counts[TopicKind::Room]
     }
 
     /// Users with connections here, counted as rooms are.
     pub(crate) fn users(&self) -> usize {
-        self.count(TopicKind::User)
-    }
-
-    fn count(&self, kind: TopicKind) -> usize {
-        self.names.iter().map(|names| names[kind].len()).sum()
+        self.counts[TopicKind::User]
     }
 
     pub(crate) fn find(&self, encoding: EncodingId, topic: Topic<'_>) -> Option<u32> {
@@ -175,17 +173,8 @@ impl LocalTopics {
         &self.at(index).key
     }
 
-    /// A membership starts to refer to the room.
-    pub(crate) fn refer(&mut self, encoding: EncodingId, topic: Topic<'_>) -> u32 {
-        let index = match self.find(encoding, topic) {
-            Some(index) => index,
-            None => self.create(encoding, topic),
-        };
-        self.subscribers(index).references += 1;
-        index
-    }
-
-    /// Something is on its way to the members: the subscribers stay until [`LocalTopics::release`].
+    /// A membership starts to refer to the subscribers, or something is on its way to the members:
+    /// they stay until [`LocalTopics::release`].
     #[inline]
     pub(crate) fn retain(&mut self, index: u32) {
         self.subscribers(index).references += 1;
@@ -211,8 +200,13 @@ impl LocalTopics {
         }
     }
 
-    fn create(&mut self, encoding: EncodingId, topic: Topic<'_>) -> u32 {
-        let known = self.known(topic).cloned();
+    /// Subscribers that there are none of yet, which nothing refers to.
+    pub(crate) fn create(&mut self, encoding: EncodingId, topic: Topic<'_>) -> u32 {
+        // Not in the table of this encoding.
+        let others = self.names.iter().enumerate();
+        let mut others = others.filter(|(index, _)| *index != encoding.index());
+        let index = others.find_map(|(_, names)| names[topic.kind()].get(topic.name()));
+        let known = index.map(|index| self.at(*index).key.clone());
         let key = known.unwrap_or_else(|| TopicKey::new(topic));
         let subscribers = Subscribers {
             key: key.clone(),
@@ -234,6 +228,7 @@ impl LocalTopics {
         }
         let names = &mut self.names[encoding.index()][key.kind()];
         names.insert(key.name().clone(), index);
+        self.counts[key.kind()] += 1;
         index
     }
 
@@ -254,8 +249,9 @@ impl LocalTopics {
             subscribers.members.is_empty() && subscribers.behind().is_empty(),
             "a member without a membership"
         );
-        self.names[subscribers.encoding.index()][subscribers.key.kind()]
-            .remove(subscribers.key.name());
+        let key = &subscribers.key;
+        self.names[subscribers.encoding.index()][key.kind()].remove(key.name());
+        self.counts[key.kind()] -= 1;
         self.free.push(index);
     }
 
@@ -293,6 +289,16 @@ mod tests {
     const A: Topic<'_> = Topic::Room("a");
     const B: Topic<'_> = Topic::Room("b");
     const C: Topic<'_> = Topic::Room("c");
+
+    impl LocalTopics {
+        /// As a membership does.
+        fn refer(&mut self, encoding: EncodingId, topic: Topic<'_>) -> u32 {
+            let found = self.find(encoding, topic);
+            let index = found.unwrap_or_else(|| self.create(encoding, topic));
+            self.retain(index);
+            index
+        }
+    }
 
     #[test]
     fn subscribers_live_while_they_are_referred_to() {

@@ -11,6 +11,7 @@ use crate::dispatch::publishing::publish;
 use crate::dispatch::room_token;
 use crate::limits::check;
 use crate::namespace::Standing;
+use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::cursor::key_of_cursor;
 use crate::rooms::entering::RoomToJoin;
 use crate::rooms::membership;
@@ -76,28 +77,45 @@ fn join(cx: &mut Context<'_>, asked: &Join<'_>) -> Result<(), Problem> {
         return room_token::join(cx, room, asked, token);
     }
     let mut since = Positions::of(asked)?;
-    with_rooms(cx.shared, &asked.rooms, |shape, rooms| {
-        let mut joins = Vec::with_capacity(rooms.len());
-        for room in rooms {
-            cx.may(RoomAction::Join, room)?;
-            let since = since.take(room.name());
-            if since.is_some() {
-                // Who may join stands to the room as a member does.
-                history::may_read(cx, room, Standing::Member)?;
-            }
-            let shown = asked.presence.as_deref();
-            let shown = shown.map(|shown| presence::shown_in(room, *shown));
-            joins.push(RoomToJoin {
-                room: *room,
-                since,
-                shown: shown.transpose()?,
-                before: None,
-                deltas: JoinDeltas::Never,
-                filter: None,
-            });
+    with_rooms(cx.shared, &asked.rooms, |shape, rooms| match rooms {
+        // Most clients name one, which takes no list.
+        [room] => {
+            let joins = [room_to_join(cx, asked, &mut since, room)?];
+            since.check_all_taken()?;
+            membership::join(cx, |cx| cx.requester(), shape, &joins)
         }
-        since.check_all_taken()?;
-        membership::join(cx, |cx| cx.requester(), shape, &joins)
+        rooms => {
+            let joins = rooms.iter();
+            let joins = joins.map(|room| room_to_join(cx, asked, &mut since, room));
+            let joins = joins.collect::<Result<Vec<_>, Problem>>()?;
+            since.check_all_taken()?;
+            membership::join(cx, |cx| cx.requester(), shape, &joins)
+        }
+    })
+}
+
+/// A room that a client may join, with what it asks for there.
+fn room_to_join<'r>(
+    cx: &mut Context<'_>,
+    asked: &Join<'_>,
+    since: &mut Positions<'_>,
+    room: &ResolvedRoom<'r>,
+) -> Result<RoomToJoin<'r>, Problem> {
+    cx.may(RoomAction::Join, room)?;
+    let since = since.take(room.name());
+    if since.is_some() {
+        // Who may join stands to the room as a member does.
+        history::may_read(cx, room, Standing::Member)?;
+    }
+    let shown = asked.presence.as_deref();
+    let shown = shown.map(|shown| presence::shown_in(room, *shown));
+    Ok(RoomToJoin {
+        room: *room,
+        since,
+        shown: shown.transpose()?,
+        before: None,
+        deltas: JoinDeltas::Never,
+        filter: None,
     })
 }
 

@@ -13,20 +13,20 @@ use crate::session::pending::{
 };
 use crate::wire::failure::{NO_ORDER, unavailable};
 use crate::wire::position::{EpochText, epoch_text, loss_reason, recovery_of, repeat_of};
-use shardcast_engine::{History, Loss, Position, Repeat};
+use shardcast_engine::{History, JoinedLog, Loss, Position, Repeat};
 use shardcast_protocol::dialect::{Counts, HistoryPage, Joined, Place, Places, Reply, RoomPlace};
 
 /// Answers a client whose request has waited for other shards.
 pub(crate) fn answer(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outcome) {
     match outcome {
         Outcome::Joined(joining) => answer_join(cx, call, joining),
-        Outcome::Left { shape, rooms } => {
-            let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
-            match (shape, &*rooms) {
-                (Shape::Room, [room]) => cx.answer_to(call, &Reply::Left { room }),
-                (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::LeftRooms(all)),
+        Outcome::Left { shape, rooms } => match (shape, &*rooms) {
+            (Shape::Room, [room]) => cx.answer_to(call, &Reply::Left { room }),
+            (Shape::Room | Shape::Rooms, rooms) => {
+                let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+                cx.answer_to(call, &Reply::LeftRooms(&rooms));
             }
-        }
+        },
         Outcome::Published(publishing) => answer_publish(cx, call, &publishing),
         Outcome::Listed {
             room,
@@ -59,25 +59,37 @@ fn answer_join(cx: &mut Context<'_>, call: &OwnedCall, joining: Joining) {
         resolved.is_ok_and(|room| room.history().is_some())
     };
     let log = |room: &JoinedRoom| room.log.filter(|_| keeps_history(&room.room));
+    if let (Shape::Room, [room]) = (shape, &*rooms) {
+        // Most clients name one, which takes no lists.
+        let log = log(room);
+        let epoch = log.map(|log| epoch_text(log.position));
+        let joined = joined_of(room, log.as_ref(), epoch.as_ref());
+        return cx.answer_to(call, &Reply::Joined(joined));
+    }
     let logs: Vec<_> = rooms.iter().map(log).collect();
     let epochs: Vec<Option<EpochText>> = logs
         .iter()
         .map(|log| log.map(|log| epoch_text(log.position)))
         .collect();
     let joined = rooms.iter().zip(&logs).zip(&epochs);
-    let joined = joined.map(|((room, log), epoch)| Joined {
+    let joined = joined.map(|((room, log), epoch)| joined_of(room, log.as_ref(), epoch.as_ref()));
+    let joined: Vec<Joined<'_>> = joined.collect();
+    cx.answer_to(call, &Reply::JoinedRooms(&joined));
+}
+
+/// A room that was joined, with the place of its log, if it keeps one.
+fn joined_of<'r>(
+    room: &'r JoinedRoom,
+    log: Option<&JoinedLog>,
+    epoch: Option<&'r EpochText>,
+) -> Joined<'r> {
+    Joined {
         room: &room.room,
         members: room.members,
         position: epoch
-            .as_ref()
-            .zip(*log)
+            .zip(log)
             .map(|(epoch, log)| epoch.at(log.position.offset)),
         recovery: log.and_then(|log| log.recovery).map(recovery_of),
-    });
-    let joined: Vec<Joined<'_>> = joined.collect();
-    match (shape, &*joined) {
-        (Shape::Room, [one]) => cx.answer_to(call, &Reply::Joined(*one)),
-        (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::JoinedRooms(all)),
     }
 }
 

@@ -16,6 +16,10 @@ pub struct Activity {
     at: AtomicU64,
 }
 
+/// A phase, and the connection that it is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ActivityWord(u64);
+
 /// The parts of a tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -115,6 +119,18 @@ impl Activity {
         self.at.store(phase | slot, Ordering::Relaxed);
     }
 
+    /// What it does just now, to be gone on with after something else.
+    #[inline]
+    pub(crate) fn word(&self) -> ActivityWord {
+        ActivityWord(self.at.load(Ordering::Relaxed))
+    }
+
+    /// Goes on with what it did before.
+    #[inline]
+    pub(crate) fn return_to(&self, before: ActivityWord) {
+        self.at.store(before.0, Ordering::Relaxed);
+    }
+
     /// What it does just now.
     pub fn phase(&self) -> TickPhase {
         let phase = self.at.load(Ordering::Relaxed) & 0xff;
@@ -153,5 +169,12 @@ mod tests {
         }
         activity.about(u32::MAX);
         assert_eq!(activity.slot(), Some(u32::MAX));
+        let before = activity.word();
+        activity.enter(TickPhase::Turning);
+        activity.return_to(before);
+        assert_eq!(
+            (activity.phase(), activity.slot()),
+            (TickPhase::Restarting, Some(u32::MAX))
+        );
     }
 }

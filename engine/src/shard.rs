@@ -253,7 +253,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let awaits = |ticket: &Ticket| {
             core.topics.awaited && core.topics.awaits_turn(&core.connections.slots, *ticket)
         };
-        let parked = !core.mail.is_congested() && !self.parked.iter().all(awaits);
+        let parked =
+            !self.parked.is_empty() && !core.mail.is_congested() && !self.parked.iter().all(awaits);
         let next_close = self.drain.as_ref().and_then(Draining::due);
         let draining = next_close.is_some_and(|due| due <= core.connections.now);
         let handshakes = core.egress.tls.has_waiting() || self.crowd.is_waiting();
@@ -295,7 +296,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     fn turn(&mut self, wait: Wait) -> Incomplete {
         let activity = &self.core.counters.activity;
-        let phase = activity.phase();
+        let before = activity.word();
         activity.enter(match wait {
             Wait::No => TickPhase::Turning,
             Wait::Until(_) => TickPhase::Waiting,
@@ -324,7 +325,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if !self.lent.is_empty() {
             self.take_back();
         }
-        self.enter(phase);
+        self.core.counters.activity.return_to(before);
         self.report_ended();
         incomplete
     }

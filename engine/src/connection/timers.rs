@@ -34,7 +34,7 @@ struct Wakes {
 }
 
 impl Wakes {
-    fn next_expiry(&self) -> Option<Millis> {
+    fn next_expiry(&mut self) -> Option<Millis> {
         self.wheel.next_expiry().into_iter().chain(self.shard).min()
     }
 
@@ -116,8 +116,11 @@ impl Timers {
     }
 
     /// When the next deadline of either sort comes.
-    pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        let wake = self.wakes.as_ref().and_then(|wakes| wakes.next_expiry());
-        self.wheel.next_expiry().into_iter().chain(wake).min()
+    pub(crate) fn next_deadline(&mut self) -> Option<Millis> {
+        let next = self.wheel.next_expiry();
+        let Some(wakes) = &mut self.wakes else {
+            return next;
+        };
+        next.into_iter().chain(wakes.next_expiry()).min()
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Wheel {
     entries: Paged<Entry>,
     /// The step up to which everything due has fired.
     step: u32,
+    /// What [`Wheel::next_expiry`] found; `None`: what it would find may have changed since.
+    found: Option<Option<Millis>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,7 @@ impl Wheel {
             occupied: [0; BUCKETS / 64],
             entries: Paged::default(),
             step: 0,
+            found: None,
         }
     }
 
@@ -56,6 +59,7 @@ impl Wheel {
         self.cancel(slot);
         let due = (at.div_ceil(STEP_MS) as u32).max(self.step + 1);
         let bucket = due as usize % BUCKETS;
+        self.found = None;
         let next = self.heads[bucket];
         *self.entries.reach(slot) = Entry {
             next,
@@ -100,8 +104,15 @@ impl Wheel {
         let bucket = (prev - HEAD) as usize;
         self.heads[bucket] = next;
         if next == NONE {
+            self.found = None;
             self.occupied[bucket / 64] &= !(1 << (bucket % 64));
         }
+    }
+
+    /// Whether [`Wheel::expire`] has a step to go.
+    #[inline]
+    pub(crate) fn has_step(&self, now: Millis) -> bool {
+        (now / STEP_MS) as u32 > self.step
     }
 
     /// Moves every slot that is due by `now` to `fired`; they have no deadline any more.
@@ -112,6 +123,10 @@ impl Wheel {
         for step in first..target {
             let bucket = (step + 1) as usize % BUCKETS;
             let mut slot = self.heads[bucket];
+            if slot != NONE {
+                // A deadline of a later round stays in its bucket, which comes once more.
+                self.found = None;
+            }
             while slot != NONE {
                 let entry = self.entries[slot];
                 if entry.due <= target {
@@ -125,7 +140,15 @@ impl Wheel {
     }
 
     /// When to look again: no deadline is missed by more than a step. `None`: no deadlines.
-    pub(crate) fn next_expiry(&self) -> Option<Millis> {
+    #[inline]
+    pub(crate) fn next_expiry(&mut self) -> Option<Millis> {
+        match self.found {
+            Some(found) => found,
+            None => *self.found.insert(self.find_next_expiry()),
+        }
+    }
+
+    fn find_next_expiry(&self) -> Option<Millis> {
         const WORDS: usize = BUCKETS / 64;
         let start = (self.step + 1) as usize % BUCKETS;
         // Every word once, and the first a second time for the buckets before `start`.

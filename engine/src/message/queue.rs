@@ -89,12 +89,21 @@ impl Remote {
 }
 
 impl CommandQueue {
+    /// In most ticks there is none, which takes a look at both ends and no fence.
+    #[inline]
     pub(crate) fn next(&mut self) -> Option<Command> {
-        self.commands.try_recv().ok()
+        match self.commands.is_empty() {
+            true => None,
+            false => self.commands.try_recv().ok(),
+        }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.commands.len()
+        match self.commands.is_empty() {
+            true => 0,
+            false => self.commands.len(),
+        }
     }
 
     /// Commands were taken: wakes those who wait for their places.

@@ -21,7 +21,17 @@ const DEADLINES_PER_TICK: usize = 1024;
 const UNRECEIVED_MS: Millis = 1_000;
 
 impl<A: Application, D: Driver> Shard<A, D> {
+    /// In most ticks no step of the wheel has passed.
+    #[inline]
     pub(super) fn meet_deadlines(&mut self) {
+        let now = self.core.connections.now;
+        if self.core.connections.timers.wheel.has_step(now) || !self.due.is_empty() {
+            self.meet_due();
+        }
+    }
+
+    #[inline(never)]
+    fn meet_due(&mut self) {
         let mut slots = Vec::new();
         self.core
             .connections

@@ -9,7 +9,20 @@ use crate::topic::batch::Chunk;
 const REPORTED_PER_CHUNK: usize = 16;
 
 impl<A: Application, D: Driver> Shard<A, D> {
+    /// In most ticks of a shard that only answers, nothing is under way.
+    #[inline]
     pub(super) fn fan_out(&mut self) {
+        let topics = &self.core.topics;
+        if !topics.fan_outs.is_empty() || !topics.member_lists.is_empty() {
+            self.fan_all_out();
+        }
+        if !self.core.topics.delayed.is_empty() {
+            self.core.topics.delayed.mark_congested();
+        }
+    }
+
+    #[inline(never)]
+    fn fan_all_out(&mut self) {
         for _ in 0..self.pace.chunks_per_tick {
             match self.core.topics.fan_outs.next_chunk() {
                 Some(Chunk::Together) => self.deliver_chunk(),
@@ -34,9 +47,6 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .topics
             .member_lists
             .pack(self.core.topics.fan_outs.member_lists_mut());
-        if !self.core.topics.delayed.is_empty() {
-            self.core.topics.delayed.mark_congested();
-        }
     }
 
     /// Serves members until the chunk is full or no fan-out of this kind is left. What is not done

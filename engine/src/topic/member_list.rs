@@ -33,6 +33,12 @@ impl MemberLists {
         }
     }
 
+    /// Nobody is listed.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes those who were served out of the list, if most were; `left` are all lists of members
     /// that are still being served.
     pub(crate) fn pack<'a>(&mut self, left: impl Iterator<Item = &'a mut MemberList>) {

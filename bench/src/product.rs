@@ -38,7 +38,15 @@ pub const NATIVE: Server = Server {
     ..RAW
 };
 
-/// The same, spoken to in the Centrifuge protocol.
+/// The same; an echo is a publish to a room of one's own.
+pub const NATIVE_ROOM: Server = Server {
+    key: "native-room",
+    name: "shardcast (native JSON, by a room)",
+    protocol: "native-room",
+    ..NATIVE
+};
+
+/// The same as [`NATIVE`], spoken to in the Centrifuge protocol.
 pub const CENTRIFUGE_JSON: Server = Server {
     key: "centrifuge-json",
     name: "shardcast (Centrifuge JSON)",

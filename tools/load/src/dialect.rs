@@ -4,6 +4,7 @@
 mod centrifuge;
 mod echo;
 mod native;
+mod native_room;
 mod nats;
 mod nchan;
 mod pusher;
@@ -23,6 +24,10 @@ pub(crate) enum Protocol {
     Raw,
     /// Shardcast's JSON, version 1.
     Native,
+    /// The same; an echo is a publish to a room of one's own.
+    #[value(name = "native-room")]
+    #[serde(rename = "native-room")]
+    NativeRoom,
     /// Binary messages come back; nothing else.
     Echo,
     /// The NATS client protocol, for nats-server.
@@ -57,6 +62,7 @@ impl Protocol {
         match self {
             Protocol::Raw | Protocol::Echo | Protocol::Nats => Encoding::Binary,
             Protocol::Native
+            | Protocol::NativeRoom
             | Protocol::Nchan
             | Protocol::Socketio
             | Protocol::Pusher
@@ -74,6 +80,7 @@ impl Protocol {
     pub(crate) fn has_rooms(self) -> bool {
         match self {
             Protocol::Native
+            | Protocol::NativeRoom
             | Protocol::Nats
             | Protocol::Socketio
             | Protocol::Pusher
@@ -99,6 +106,7 @@ impl Protocol {
         match self {
             Protocol::Raw => Box::new(raw::Raw::new(body, path)),
             Protocol::Native => Box::new(native::Native::new(body, rooms, path)),
+            Protocol::NativeRoom => Box::new(native_room::NativeRoom::new(body, rooms, path)),
             Protocol::Echo => Box::new(echo::Echo::new(body, path)),
             Protocol::Nats => Box::new(nats::Nats::new(body, rooms, path)),
             Protocol::Nchan => Box::new(nchan::Nchan::new(body, path)),

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub(super) struct Native {
     path: String,
-    body: Body,
+    pub(super) body: Body,
     echo: Template,
     /// To a room, each with the place of the body; the last is to everyone.
     publish: Vec<(Template, usize)>,
@@ -98,7 +98,7 @@ impl Native {
 
     /// The body, where servers usually put it: at the end. Only a fast way: `read_json` takes any
     /// order of fields.
-    fn usual_place<'b>(&self, payload: &'b [u8]) -> Option<&'b [u8]> {
+    pub(super) fn usual_place<'b>(&self, payload: &'b [u8]) -> Option<&'b [u8]> {
         let usual = payload.starts_with(MESSAGE_HEAD) || payload.starts_with(ECHO_HEAD);
         let end = payload.len().checked_sub(TAIL.len())?;
         if !usual || payload[end..] != *TAIL {
@@ -112,7 +112,7 @@ impl Native {
         Some(&payload[start..end])
     }
 
-    fn read_json(&mut self, index: usize, payload: &[u8]) -> Incoming {
+    pub(super) fn read_json(&mut self, index: usize, payload: &[u8]) -> Incoming {
         let Ok(envelope) = serde_json::from_slice::<NativeEnvelope<'_>>(payload) else {
             return Incoming::Corrupted;
         };

@@ -1,5 +1,5 @@
-//! What is known of connections by the slots that they have, in pages that exist where somebody was.
-//! Kept by one shard's limiter.
+//! What is known of connections by the slots that they have, in pages that exist where somebody
+//! was. Kept by one shard's limiter.
 
 /// Slots that get memory together.
 const PAGE: usize = 256;

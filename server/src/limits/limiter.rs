@@ -2,8 +2,9 @@
 //!
 //! Invariant: there is a [`ShardLimiter`] only where something is limited, so a server without
 //! limits looks at one pointer for each message and keeps nothing. With limits a slot that was ever
-//! used takes 32 bytes, and as many more where a client of its page has said something. A client's address and user are counted from the moment it is let in, or
-//! waits to be, until its connection has ended, and once each.
+//! used takes 32 bytes, and as many more where a client of its page has said something. A client's
+//! address and user are counted from the moment it is let in, or waits to be, until its connection
+//! has ended, and once each.
 
 use crate::limits::addresses::{AddressPlace, AddressTable};
 use crate::limits::by_slot::BySlot;

@@ -115,17 +115,17 @@ impl SpareBuffers {
     /// Largest buffer kept; a larger one is freed.
     const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-    /// A buffer that holds `bytes` already. It has room for as much again if that much is known to
-    /// be needed, and grows with what arrives, whatever a frame's header announces: nobody reserves
-    /// memory by announcing alone. Most of what waits for its turn is complete, and is read as it
-    /// stands.
+    /// A buffer that holds `bytes` already. It has room for as much again if that much is needed,
+    /// and grows with what arrives, whatever a frame's header announces: nobody reserves memory by
+    /// announcing alone.
     pub(crate) fn take(&mut self, bytes: &[u8], need: Need) -> Input {
         let mut buffer = self.0.pop().unwrap_or_default();
-        let room = match need {
-            Need::Any => bytes.len(),
-            Need::Bytes(need) => need.min(2 * bytes.len()).max(bytes.len()),
+        let enough = match need {
+            Need::Any => usize::MAX,
+            Need::Bytes(need) => need,
         };
-        buffer.reserve_exact(room);
+        let room = enough.min(2 * bytes.len()).max(bytes.len());
+        buffer.reserve(room);
         buffer.extend_from_slice(bytes);
         Input {
             bytes: buffer,

@@ -19,8 +19,9 @@ use std::sync::Arc;
 /// The members of one topic at other processes.
 #[derive(Debug)]
 pub(crate) struct RosterElsewhere {
-    /// By what their processes call them.
-    connections: BTreeMap<Arc<str>, ConnectionElsewhere>,
+    /// By what their processes call them. Each has at least one, and the last one counts: a process
+    /// that begins anew calls its connections as the one before did, which is missed later.
+    connections: BTreeMap<Arc<str>, Vec<ConnectionElsewhere>>,
     /// Where users count, by their names.
     users: BTreeMap<Arc<str>, UserElsewhere>,
     /// Of the users, those that are members here, too.
@@ -42,6 +43,12 @@ struct UserElsewhere {
     /// As the roster has it. `None`: it is no member here.
     here: Option<PresenceState>,
     _hold: Hold,
+}
+
+impl ConnectionElsewhere {
+    fn told(&self) -> (u64, PresentThere) {
+        (self.process, self.shown.clone())
+    }
 }
 
 impl UserElsewhere {
@@ -114,8 +121,9 @@ impl RosterElsewhere {
         self.account.hold(Self::MEMBER_BYTES + name.len() + data)
     }
 
-    /// A process says what a member is there.
-    pub(crate) fn place(&mut self, roster: &Roster, told: MemberElsewhere) -> Option<Change> {
+    /// A process says what a member is there. Two changes are of another member with the same name:
+    /// the one before is gone, and it is there.
+    pub(crate) fn place(&mut self, roster: &Roster, told: MemberElsewhere) -> [Option<Change>; 2] {
         let MemberElsewhere {
             process,
             key,
@@ -124,10 +132,10 @@ impl RosterElsewhere {
         match key {
             PresenceKey::Elsewhere(name) => self.place_connection(process, name, shown),
             PresenceKey::User(user) if roster.of() == PresenceOf::Users => {
-                self.place_user(roster, process, user, shown)
+                [self.place_user(roster, process, user, shown), None]
             }
             // What is known by its address is of this process.
-            PresenceKey::User(_) | PresenceKey::Connection(_) => None,
+            PresenceKey::User(_) | PresenceKey::Connection(_) => [None, None],
         }
     }
 
@@ -136,34 +144,39 @@ impl RosterElsewhere {
         process: u64,
         name: Arc<str>,
         shown: Option<PresentThere>,
-    ) -> Option<Change> {
-        let before = self.connections.get(&name);
-        if before.is_some_and(|before| before.process != process) {
-            return None;
+    ) -> [Option<Change>; 2] {
+        let placed = shown.map(|shown| ConnectionElsewhere {
+            process,
+            _hold: self.hold(&name, &shown),
+            shown,
+        });
+        let known = self.connections.entry(name.clone()).or_default();
+        let before = known.last().map(ConnectionElsewhere::told);
+        let place = known.iter().position(|known| known.process == process);
+        match (place, placed) {
+            (Some(place), Some(placed)) => known[place] = placed,
+            (Some(place), None) => drop(known.remove(place)),
+            // There is one nearly always.
+            (None, Some(placed)) if known.is_empty() => *known = vec![placed],
+            (None, Some(placed)) => known.push(placed),
+            (None, None) => {}
         }
-        let state = before.map(|before| before.shown.state);
-        let (user, data, now) = match shown {
-            Some(shown) => {
-                let (user, data, state) = (shown.user.clone(), shown.data.clone(), shown.state);
-                let placed = ConnectionElsewhere {
-                    process,
-                    _hold: self.hold(&name, &shown),
-                    shown,
-                };
-                self.connections.insert(name.clone(), placed);
-                (user, data, Some(state))
-            }
-            None => {
-                let PresentThere { user, data, .. } = self.connections.remove(&name)?.shown;
-                (user, data, None)
-            }
+        let now = known.last().map(ConnectionElsewhere::told);
+        if now.is_none() {
+            self.connections.remove(&name);
+        }
+        let changed = |before: Option<PresenceState>, now, of: Option<(u64, PresentThere)>| {
+            let (_, PresentThere { user, data, .. }) = of?;
+            let key = PresenceKey::Elsewhere(name.clone());
+            Some(change(event(before, now)?, key, user, data))
         };
-        Some(change(
-            event(state, now)?,
-            PresenceKey::Elsewhere(name),
-            user,
-            data,
-        ))
+        let process_of = |told: &Option<(u64, PresentThere)>| Some(told.as_ref()?.0);
+        let state = |told: &Option<(u64, PresentThere)>| Some(told.as_ref()?.1.state);
+        let (was, is) = (state(&before), state(&now));
+        match before.is_some() && now.is_some() && process_of(&before) != process_of(&now) {
+            true => [changed(was, None, before), changed(None, is, now)],
+            false => [changed(was, is, now.or(before)), None],
+        }
     }
 
     fn place_user(
@@ -276,6 +289,7 @@ impl RosterElsewhere {
         });
         let all = (connections, Bound::Unbounded);
         let connections = self.connections.range::<Arc<str>, _>(all);
+        let connections = connections.filter_map(|(name, known)| Some((name, known.last()?)));
         let connections = connections.map(|(name, known)| {
             let member = PresentMember {
                 connection: None,
@@ -293,6 +307,7 @@ impl RosterElsewhere {
     /// Panics unless its tables agree with each other and with the roster.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn check(&self, roster: &Roster) {
+        assert!(self.connections.values().all(|known| !known.is_empty()));
         let mut at_both = 0;
         for (user, known) in &self.users {
             assert!(!known.processes.is_empty(), "{user}");
@@ -356,8 +371,9 @@ mod tests {
         (roster, RosterElsewhere::new(account))
     }
 
-    fn events_of(change: Option<Change>) -> Option<PresenceEvent> {
-        change.map(|change| change.event)
+    fn events_of(changes: impl IntoIterator<Item = Option<Change>>) -> Vec<PresenceEvent> {
+        let changes = changes.into_iter().flatten();
+        changes.map(|change| change.event).collect()
     }
 
     #[test]
@@ -374,13 +390,67 @@ mod tests {
             (None, None),
         ] {
             let change = elsewhere.place(&roster, told(7, &key, state));
-            assert_eq!(events_of(change), event, "{state:?}");
+            let expected = Vec::from_iter(event);
+            assert_eq!(events_of(change), expected, "{state:?}");
             assert_eq!(elsewhere.members(), u32::from(state.is_some()));
         }
         // Another process cannot take away what is not its own.
         elsewhere.place(&roster, told(7, &key, Some(Here)));
-        assert_eq!(elsewhere.place(&roster, told(8, &key, None)), None);
+        assert_eq!(elsewhere.place(&roster, told(8, &key, None)), [None, None]);
         assert_eq!(elsewhere.members(), 1);
+    }
+
+    /// A node that was killed and is back at once calls its connections as before, while what it
+    /// had is not missed yet. Against the slow version: the last process that came to have the
+    /// name, and has it still, is the member.
+    #[test]
+    fn a_process_that_begins_anew_has_members_with_the_same_names() {
+        use PresenceEvent::{Join, Leave};
+        use PresenceState::Here;
+        let (here, mut elsewhere) = roster(PresenceOf::Connections);
+        let key = PresenceKey::Elsewhere("0-0-1@b".into());
+        for (process, state, events) in [
+            (9, Some(Here), vec![Join]),
+            (3, Some(Here), vec![Leave, Join]),
+            (9, None, vec![]),
+            (3, None, vec![Leave]),
+        ] {
+            let changes = elsewhere.place(&here, told(process, &key, state));
+            assert_eq!(events_of(changes), events, "{process} {state:?}");
+        }
+        assert!(elsewhere.is_empty());
+        for seed in 0..100 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (here, mut elsewhere) = roster(PresenceOf::Connections);
+            let mut processes: Vec<(u64, PresenceState)> = Vec::new();
+            for number in 0..100 {
+                let before = processes.last().copied();
+                let process = random.u64(1..4);
+                let state = [None, Some(Here), Some(PresenceState::Away)][random.usize(0..3)];
+                let known = processes.iter().position(|(known, _)| *known == process);
+                match (known, state) {
+                    (Some(at), Some(state)) => processes[at].1 = state,
+                    (Some(at), None) => drop(processes.remove(at)),
+                    (None, Some(state)) => processes.push((process, state)),
+                    (None, None) => {}
+                }
+                let expected = match (before, processes.last().copied()) {
+                    (Some(before), Some(now)) if before.0 != now.0 => vec![Leave, Join],
+                    (before, now) => {
+                        let state = |known: Option<(u64, PresenceState)>| Some(known?.1);
+                        Vec::from_iter(event(state(before), state(now)))
+                    }
+                };
+                let changes = elsewhere.place(&here, told(process, &key, state));
+                assert_eq!(events_of(changes), expected, "seed {seed} at {number}");
+                elsewhere.check(&here);
+                assert_eq!(elsewhere.members(), u32::from(!processes.is_empty()));
+                let page = elsewhere.behind(None, 9);
+                let shown: Vec<_> = page.iter().map(|(_, member)| member.state).collect();
+                let last = processes.last().map(|(_, state)| *state);
+                assert_eq!(shown, Vec::from_iter(last), "seed {seed} at {number}");
+            }
+        }
     }
 
     /// Against the slow version: a user's state is the best of all that say something of it, and
@@ -404,7 +474,7 @@ mod tests {
                             continuity: Continuity::None,
                         };
                         let change = roster.join(newcomer);
-                        change.and_then(|change| elsewhere.adjust(change))
+                        [change.and_then(|change| elsewhere.adjust(change)), None]
                     }
                     1 if !joined.is_empty() => {
                         let who = joined.swap_remove(random.usize(0..joined.len()));
@@ -413,12 +483,12 @@ mod tests {
                             false => Parting::Lost(number.into()),
                         };
                         let change = roster.part(address(who), parting);
-                        change.and_then(|change| elsewhere.adjust(change))
+                        [change.and_then(|change| elsewhere.adjust(change)), None]
                     }
                     2 => {
                         let since = random.u64(1..=number.into());
                         let change = roster.give_up(&ann, since);
-                        change.and_then(|change| elsewhere.adjust(change))
+                        [change.and_then(|change| elsewhere.adjust(change)), None]
                     }
                     _ => {
                         let process = random.u64(1..4);
@@ -433,7 +503,7 @@ mod tests {
                 };
                 let states = processes.values().copied().chain(roster.state(&ann));
                 let now = states.reduce(better);
-                let expected = event(known, now);
+                let expected = Vec::from_iter(event(known, now));
                 assert_eq!(events_of(change), expected, "seed {seed} at {number}");
                 known = now;
                 elsewhere.check(&roster);

@@ -247,14 +247,16 @@ impl Presences {
         let elsewhere = &mut counted.elsewhere;
         let elsewhere =
             elsewhere.get_or_insert_with(|| Box::new(RosterElsewhere::new(account.clone())));
-        let change = elsewhere.place(&counted.roster, told);
+        let changes = elsewhere.place(&counted.roster, told);
         if elsewhere.is_empty() {
             counted.elsewhere = None;
         }
-        match change.filter(|_| !counted.roster.is_empty()) {
-            Some(change) => self.announce(room, change, None, now),
-            None => self.drop_if_empty(room),
+        if !counted.roster.is_empty() {
+            for change in changes.into_iter().flatten() {
+                self.announce(room, change, None, now);
+            }
         }
+        self.drop_if_empty(room);
     }
 
     /// A member of a room has changed here.

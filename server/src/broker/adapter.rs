@@ -147,11 +147,21 @@ pub struct KeptInLog {
 pub struct LogPlace {
     /// Which log: 1 to 2^60 - 1.
     pub epoch: u64,
-    /// Above all before, from 1 on.
+    /// Above all before, 1 to [`LogPlace::OFFSET_MAX`].
     pub offset: u64,
     /// The offset of the room's entry before. 0: there was none in this epoch, or none that the
     /// broker still knows.
     pub previous: u64,
+}
+
+impl LogPlace {
+    /// The largest offset. No log comes near it; who writes to a broker may claim any.
+    pub const OFFSET_MAX: u64 = (1 << 60) - 1;
+
+    /// Whether an entry can stand there.
+    pub(crate) fn is_possible(&self) -> bool {
+        (1..=Self::OFFSET_MAX).contains(&self.offset) && self.previous < self.offset
+    }
 }
 
 /// What became of an entry.

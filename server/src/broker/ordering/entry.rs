@@ -17,16 +17,20 @@ pub(crate) struct OrderedEntry {
 }
 
 impl OrderedEntry {
-    /// One that was read from the log. `None`: it is none.
+    /// One that was read from the log. `None`: it is none, or stands where none can.
     pub(crate) fn of_log(entry: LogEntry) -> Option<OrderedEntry> {
         let LogEntry { place, payload } = entry;
+        if !place.is_possible() {
+            return None;
+        }
         let id = Envelope::read(&payload).ok()?.id;
         Some(OrderedEntry { place, id, payload })
     }
 
     /// One that was heard, and its room. `None`: it has no place in a room's log.
     pub(crate) fn heard(message: &Incoming, envelope: &Envelope<'_>) -> Option<(Arc<str>, Self)> {
-        let place = message.place.or(envelope.place)?;
+        let place = message.place.or(envelope.place);
+        let place = place.filter(LogPlace::is_possible)?;
         let Recipient::Room(room) = envelope.recipient else {
             return None;
         };

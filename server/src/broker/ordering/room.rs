@@ -6,7 +6,7 @@
 //! with every question, so that a broker that has forgotten what it acknowledged is found out. No
 //! clock and no broker here: `following` brings both, and does the steps in order.
 
-use crate::broker::adapter::LogPage;
+use crate::broker::adapter::{LogPage, LogPlace};
 use crate::broker::envelope::MessageId;
 use crate::broker::ordering::entry::OrderedEntry;
 use shardcast_engine::{LogStep, Position};
@@ -230,7 +230,10 @@ impl OrderedRoom {
     }
 
     /// The broker has answered what was asked.
-    pub(crate) fn answered(&mut self, page: LogPage) -> OrderedOutcome {
+    pub(crate) fn answered(&mut self, mut page: LogPage) -> OrderedOutcome {
+        // Whoever writes to the broker may have put there what no server would.
+        page.entries.retain(|entry| entry.place.is_possible());
+        page.newest = page.newest.min(LogPlace::OFFSET_MAX);
         let mut outcome = OrderedOutcome::default();
         let Asking::Yes(asked) = std::mem::take(&mut self.asking) else {
             self.is_due = true;

@@ -4,7 +4,7 @@
 //! order, without a gap or a repeat, until they are sent away; and once nothing breaks any more,
 //! every node has what the broker has.
 
-use crate::broker::adapter::{Append, Broker, KeptInLog, LogPage, ReadLog};
+use crate::broker::adapter::{Append, Broker, KeptInLog, LogEntry, LogPage, LogPlace, ReadLog};
 use crate::broker::envelope::{Body, Envelope, MessageId, Recipient};
 use crate::broker::inbox::{Inbox, Incoming};
 use crate::broker::model::{Model, ModelBroker, ModelFault};
@@ -362,4 +362,55 @@ fn members_are_sent_the_brokers_log_whatever_breaks() {
         cluster.check();
         cluster.tally
     });
+}
+
+/// Offsets that no server gives are not believed, whether they are read or heard.
+#[test]
+fn entries_that_can_stand_nowhere_are_left_out() {
+    let entry = |offset, previous| LogEntry {
+        place: LogPlace {
+            epoch: 7,
+            offset,
+            previous,
+        },
+        payload: payload(MessageId { run: 1, number: 1 }).into(),
+    };
+    let steps = |newest, entries| {
+        let mut room = OrderedRoom::default();
+        room.want(None);
+        room.subscribed();
+        room.ask().expect("it has a question");
+        let epoch = 7;
+        let steps = room.answered(LogPage {
+            epoch,
+            newest,
+            entries,
+        });
+        steps.steps
+    };
+    let begin = |next| OrderedStep::Log(LogStep::Begin { epoch: 7, next });
+    let published = |offset, previous| {
+        OrderedStep::Publish(OrderedEntry::of_log(entry(offset, previous)).expect("it is one"))
+    };
+    let ready = OrderedStep::Log(LogStep::Ready);
+    for (newest, entries, expected) in [
+        (0, vec![entry(0, 0)], vec![begin(1), ready.clone()]),
+        (
+            3,
+            vec![entry(0, 0), entry(3, 2), entry(u64::MAX, 3)],
+            vec![begin(3), published(3, 2), ready.clone()],
+        ),
+        (3, vec![entry(3, 3)], vec![begin(4), ready.clone()]),
+        (
+            u64::MAX,
+            vec![],
+            vec![begin(LogPlace::OFFSET_MAX + 1), ready],
+        ),
+    ] {
+        assert_eq!(steps(newest, entries), expected);
+    }
+    let nowhere = [0, LogPlace::OFFSET_MAX + 1, u64::MAX];
+    for offset in nowhere {
+        assert_eq!(OrderedEntry::of_log(entry(offset, offset / 2)), None);
+    }
 }

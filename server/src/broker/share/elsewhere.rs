@@ -26,7 +26,8 @@ impl ClusterView {
             let members = shares.at(run, topic);
             if members > 0 {
                 // A node that came back is there twice until its lease is over.
-                *nodes.entry(node.name.to_string()).or_insert(0) += members;
+                let sum = nodes.entry(node.name.to_string()).or_insert(0u32);
+                *sum = sum.saturating_add(members);
             }
         }
         Elsewhere {
@@ -126,6 +127,17 @@ mod tests {
         view.hear(2, "b", NodeNews::Leaving);
         assert_eq!(view.elsewhere(&room("x")).members, 5);
         assert_eq!(view.elsewhere(&ann), Elsewhere::default());
+    }
+
+    #[test]
+    fn what_nodes_claim_is_added_up_to_as_much_as_fits() {
+        let view = view_of(&[(2, "b"), (3, "b")]);
+        for run in [2, 3] {
+            says(&view, run, vec![(room("x"), u32::MAX)]);
+        }
+        let elsewhere = view.elsewhere(&room("x"));
+        assert_eq!(elsewhere.members, u32::MAX);
+        assert_eq!(elsewhere.nodes, [("b".to_owned(), u32::MAX)].into());
     }
 
     #[test]

@@ -215,6 +215,10 @@ impl Session {
                 partial.extend_from_slice(bytes);
                 return self.receive_message(partial, plain);
             }
+            if self.is_receive_closed() {
+                // It was the last record.
+                return Ok(());
+            }
         }
         let used = self.open(bytes, plain)?;
         self.partial.extend_from_slice(&bytes[used..]);

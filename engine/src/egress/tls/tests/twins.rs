@@ -435,6 +435,17 @@ fn alerts_have_the_same_end() {
 }
 
 #[test]
+fn nothing_is_read_behind_a_goodbye_that_came_in_parts() {
+    let setting = Setting::new();
+    let goodbye = sent(ALERT, &[1, 0]);
+    let acts = [vec![data(b"heard")], goodbye, vec![data(b"unheard")]].concat();
+    for piece_bytes in 1..100 {
+        let seen = setting.check("a goodbye in parts", &acts, piece_bytes);
+        assert_eq!(seen.heard, b"heard", "in pieces of {piece_bytes}");
+    }
+}
+
+#[test]
 fn messages_have_the_same_end() {
     let begun = |content: &[u8], then: Act| vec![Act::Send(HANDSHAKE, content.to_vec(), 0), then];
     check_rows(vec![

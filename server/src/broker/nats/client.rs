@@ -39,7 +39,7 @@ impl NatsClient {
     pub(super) async fn subscribe(&self, subjects: &[String]) -> Result<(), BrokerError> {
         let mut new = Vec::new();
         let before = {
-            let mut state = self.shared.connected()?;
+            let mut state = self.shared.with_room().await?;
             for subject in subjects {
                 if !state.subscriptions.contains_key(subject.as_str()) {
                     new.push(subject.as_str());

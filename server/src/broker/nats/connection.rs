@@ -5,7 +5,7 @@
 //! within 5 s. Run by the client, as one task.
 
 use crate::broker::nats::dial::NatsDialled;
-use crate::broker::nats::state::{ANSWERS_SID, NatsShared, PULLS_SID};
+use crate::broker::nats::state::{ANSWERS_SID, NatsShared, PONGS_MAX, PULLS_SID};
 use crate::broker::nats::wire::{NatsMessage, NatsOp, put_line, read_op};
 use bytes::BytesMut;
 use std::io;
@@ -115,7 +115,13 @@ fn take(shared: &NatsShared, op: NatsOp, hears: &impl HearNats) -> io::Result<()
         NatsOp::Message(message) if message.sid > PULLS_SID => shared.answer(message.sid, message),
         NatsOp::Message(message) => hears.hear(message),
         NatsOp::Ping => {
-            put_line(&mut shared.lock().out, &["PONG"]);
+            let mut state = shared.lock();
+            state.pongs += 1;
+            if state.pongs > PONGS_MAX {
+                return Err(io::Error::other("the server asks and takes no answers"));
+            }
+            put_line(&mut state.out, &["PONG"]);
+            drop(state);
             shared.said.notify_one();
         }
         NatsOp::Pong => {
@@ -148,7 +154,11 @@ fn take(shared: &NatsShared, op: NatsOp, hears: &impl HearNats) -> io::Result<()
 
 async fn write(shared: &NatsShared, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
     loop {
-        let out = std::mem::take(&mut shared.lock().out);
+        let out = {
+            let mut state = shared.lock();
+            state.pongs = 0;
+            std::mem::take(&mut state.out)
+        };
         if out.is_empty() {
             shared.said.notified().await;
             // What others of this thread are about to say leaves with it.
@@ -179,5 +189,58 @@ async fn look(shared: &NatsShared) -> io::Result<()> {
         put_line(&mut state.out, &["PING"]);
         drop(state);
         shared.said.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::nats::dial::NatsDial;
+    use crate::broker::options::{BrokerKind, BrokerTls, Cluster, Credentials};
+
+    struct Deaf;
+
+    impl HearNats for Deaf {
+        fn hear(&self, _: NatsMessage) {}
+    }
+
+    /// Its answers would wait without end.
+    #[tokio::test]
+    async fn a_server_that_asks_and_takes_no_answers_is_left() {
+        let cluster = Cluster {
+            broker: BrokerKind::Nats,
+            urls: vec!["nats://127.0.0.1:4222".to_owned()],
+            node: "a".to_owned(),
+            prefix: "p".to_owned(),
+            credentials: Credentials::default(),
+            tls: BrokerTls::default(),
+            presence_lease: Duration::from_secs(10),
+            linger: Duration::from_secs(1),
+            queue_messages: 1,
+            queue_bytes: 1,
+        };
+        let shared = NatsShared::new(NatsDial::new(&cluster).expect("a server"));
+        let (near, mut far) = tokio::io::duplex(64);
+        let dialled = NatsDialled {
+            stream: Box::new(near),
+            came: BytesMut::new(),
+            payload_bytes_max: 1 << 20,
+            server: "deaf".to_owned(),
+        };
+        let asks = async {
+            loop {
+                if far.write_all(b"PING\r\n").await.is_err() {
+                    return;
+                }
+            }
+        };
+        let ended = tokio::select! {
+            ended = serve(&shared, dialled, &Deaf) => ended,
+            () = asks => panic!("nobody listens"),
+        };
+        let error = ended.expect_err("it is left");
+        assert_eq!(error.kind(), io::ErrorKind::Other, "{error}");
+        let out = shared.lock().out.len();
+        assert!(out <= PONGS_MAX as usize * b"PONG\r\n".len(), "{out}");
     }
 }

@@ -2,7 +2,9 @@
 //! answer, and what is subscribed to on the connection that stands.
 //!
 //! Invariant: all of it belongs to one connection and goes with it, so nothing is sent over another
-//! one than it was said on; what waits to be sent is at most [`OUT_BYTES_MAX`] and one message.
+//! one than it was said on; what waits to be sent is at most [`OUT_BYTES_MAX`] and one message, or
+//! one batch of subscriptions, and what is said of those that were: their ends, a look each second,
+//! and [`PONGS_MAX`] answers.
 //! Written by the client and the connection.
 
 use crate::broker::adapter::{BrokerError, Link};
@@ -20,6 +22,10 @@ pub(super) const CALL_MAX: Duration = Duration::from_secs(5);
 
 /// Bytes that wait to be sent before callers wait.
 pub(super) const OUT_BYTES_MAX: usize = 8 << 20;
+
+/// Answers to the server's `PING` that wait to be sent. Who asks for more takes nothing: its
+/// connection ends.
+pub(super) const PONGS_MAX: u32 = 1_024;
 
 /// Questions whose answers are waited for, at most.
 pub(super) const QUESTIONS_MAX: usize = 16 << 10;
@@ -51,6 +57,8 @@ pub(super) struct NatsState {
     /// Counts connections.
     pub(super) connection: u64,
     pub(super) out: BytesMut,
+    /// Of `out`: answers to `PING`.
+    pub(super) pongs: u32,
     pub(super) payload_bytes_max: usize,
     /// By subject.
     pub(super) subscriptions: HashMap<Arc<str>, u64>,

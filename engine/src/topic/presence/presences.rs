@@ -32,6 +32,8 @@ pub(crate) struct Presences {
     events: VecDeque<Told>,
     due: BTreeMap<(Millis, u64), Due>,
     numbers: u64,
+    /// Of what is due: members that may have left by then.
+    to_give_up: usize,
     /// Members that are away.
     away: usize,
     account: Account,
@@ -55,8 +57,8 @@ struct Counted {
 enum CountState {
     /// They know.
     Told,
-    /// They are told a second after the last time.
-    Due,
+    /// They are told a second after the last time, by what is due under this key.
+    Due(Millis, u64),
 }
 
 /// What members of a topic are told.
@@ -114,6 +116,7 @@ impl Presences {
             events: VecDeque::new(),
             due: BTreeMap::new(),
             numbers: 0,
+            to_give_up: 0,
             away: 0,
             account: Account::default(),
             has_others: config.relay.is_some(),
@@ -177,7 +180,7 @@ impl Presences {
     /// A connection that was a member of a room has ended.
     pub(crate) fn lose(&mut self, topic: Topic<'_>, who: Address, goodbye: Goodbye, now: Millis) {
         self.numbers += 1;
-        let has_room = self.away < Self::AWAY_MAX && self.due.len() < 2 * Self::AWAY_MAX;
+        let has_room = self.away < Self::AWAY_MAX && self.to_give_up < 2 * Self::AWAY_MAX;
         let parting = match (has_room, goodbye) {
             (true, Goodbye::Unsaid) => Parting::Lost(self.numbers),
             (true, Goodbye::Said) => Parting::Closed(self.numbers),
@@ -217,6 +220,7 @@ impl Presences {
             (parting, change.event)
         {
             self.away += 1;
+            self.to_give_up += 1;
             let at = now + grace.as_millis() as Millis;
             let due = Due::GiveUp {
                 room: name.clone(),
@@ -295,23 +299,26 @@ impl Presences {
                 except,
             });
         } else if counted.count == CountState::Told {
-            counted.count = CountState::Due;
             let last = counted.counted_at.map_or(0, |at| at + COUNT_EVERY_MS);
             self.numbers += 1;
+            let (at, number) = (last.max(now), self.numbers);
+            counted.count = CountState::Due(at, number);
             let due = Due::Count { room: room.clone() };
-            self.due.insert((last.max(now), self.numbers), due);
+            self.due.insert((at, number), due);
         }
         self.drop_if_empty(room);
     }
 
     fn drop_if_empty(&mut self, room: &Arc<str>) {
-        if self
-            .rosters
-            .get(room)
-            .is_some_and(|counted| counted.members() == 0)
-        {
-            self.rosters.remove(room);
+        let counted = self.rosters.get(room);
+        let Some(counted) = counted.filter(|counted| counted.members() == 0) else {
+            return;
+        };
+        if let CountState::Due(at, number) = counted.count {
+            // There is nobody to tell.
+            self.due.remove(&(at, number));
         }
+        self.rosters.remove(room);
     }
 
     /// Does what is due by now, while nothing waits to be published.
@@ -329,7 +336,10 @@ impl Presences {
                 return;
             };
             match due.remove() {
-                Due::GiveUp { room, key, number } => self.give_up(&room, &key, number, now),
+                Due::GiveUp { room, key, number } => {
+                    self.to_give_up -= 1;
+                    self.give_up(&room, &key, number, now);
+                }
                 Due::Count { room } => self.tell_count(&room, now),
             }
         }
@@ -387,6 +397,12 @@ impl Presences {
     /// Panics unless the books are right; `members`: of a room, by its home.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn check(&self, members: impl Fn(Topic<'_>) -> u32) {
+        let due = self.due.values();
+        let counts = due.filter(|due| matches!(due, Due::Count { .. })).count();
+        assert_eq!(self.due.len(), counts + self.to_give_up);
+        let rosters = self.rosters.values();
+        let to_be_told = rosters.filter(|counted| counted.count != CountState::Told);
+        assert_eq!(counts, to_be_told.count(), "each room's count is due once");
         for (name, counted) in &self.rosters {
             counted.roster.check();
             assert!(counted.members() > 0, "{name}: nobody is there");
@@ -396,10 +412,11 @@ impl Presences {
             let connections = counted.roster.connections();
             let topic = counted.topic.topic();
             assert!(connections <= members(topic) as usize, "{name}: a ghost");
-            let due = self.due.values();
-            let counts = due.filter(|due| matches!(due, Due::Count { room } if room == name));
-            let counts = counts.count();
-            assert!(counted.count == CountState::Told || counts >= 1, "{name}");
+            if let CountState::Due(at, number) = counted.count {
+                let due = self.due.get(&(at, number));
+                let is_due = matches!(due, Some(Due::Count { room }) if room == name);
+                assert!(is_due, "{name}");
+            }
         }
         assert!(self.away <= Self::AWAY_MAX);
     }
@@ -449,5 +466,60 @@ impl Counted {
             next: last.filter(|_| has_more),
             page: found.into_iter().map(|(_, member)| member).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::presence::Continuity;
+    use crate::types::ticket::Ticket;
+    use std::time::Duration;
+
+    fn address(slot: u32) -> Address {
+        let (shard, generation) = (0, 1);
+        let ticket = Ticket { slot, generation };
+        Address { shard, ticket }
+    }
+
+    /// However many rooms begin and end between two turns, what is due is of rooms that there are,
+    /// and does not count among those who may come back.
+    #[test]
+    fn a_room_that_ends_takes_its_count_with_it() {
+        let options = PresenceOptions {
+            of: PresenceOf::Users,
+            events_members_max: 0,
+            grace: Duration::from_secs(5),
+        };
+        let mut presences = Presences::new(&Config {
+            presence: vec![options],
+            ..Config::default()
+        });
+        let join = || JoinPresence {
+            class: PresenceClass::new(0),
+            data: None,
+            continuity: Continuity::None,
+        };
+        let topics: Vec<TopicKey> = (0..3)
+            .map(|number| TopicKey::new(Topic::Room(&format!("r{number}"))))
+            .collect();
+        for slot in 0..10_000 {
+            let topic = &topics[slot as usize % topics.len()];
+            presences.join(topic, address(slot), None, join(), 0);
+            assert_eq!(presences.due.len(), 1);
+            presences.leave(topic.topic(), address(slot), 0);
+            presences.check(|_| 1);
+        }
+        assert_eq!((presences.due.len(), presences.count()), (0, 0));
+        // Who is lost may come back as ever.
+        presences.join(&topics[0], address(1), Some("ann".into()), join(), 0);
+        presences.lose(topics[0].topic(), address(1), Goodbye::Unsaid, 0);
+        presences.check(|_| 1);
+        assert_eq!((presences.away, presences.to_give_up), (1, 1));
+        presences.meet_deadlines(4_999);
+        assert_eq!(presences.count(), 1);
+        presences.meet_deadlines(5_000);
+        presences.check(|_| 1);
+        assert_eq!((presences.count(), presences.due.len()), (0, 0));
     }
 }

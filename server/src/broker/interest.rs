@@ -6,7 +6,7 @@
 
 use crate::broker::subject::Subject;
 use foldhash::fast::RandomState;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// The subjects of one node.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub(crate) struct Interest {
     subjects: HashMap<Subject, Wanted, RandomState>,
     /// Those whose state at the broker may have to change, each once.
     changed: VecDeque<Subject>,
-    /// When those that nobody is in any more may go; some are in again.
-    lingering: VecDeque<(u64, Subject)>,
+    /// When those that nobody is in any more may go, each once.
+    lingering: BTreeSet<(u64, Subject)>,
     /// Of `changed`: how many there were when the search for idle ones began.
     look: Option<u64>,
     looks: u64,
@@ -58,7 +58,7 @@ impl Interest {
             linger_ms,
             subjects: HashMap::default(),
             changed: VecDeque::new(),
-            lingering: VecDeque::new(),
+            lingering: BTreeSet::new(),
             look: None,
             looks: 0,
         }
@@ -75,7 +75,10 @@ impl Interest {
             is_changed: false,
             seen,
         });
-        (wanted.until_ms, wanted.is_over, wanted.seen) = (None, false, seen);
+        if let Some(until_ms) = wanted.until_ms.take() {
+            self.lingering.remove(&(until_ms, subject.clone()));
+        }
+        (wanted.is_over, wanted.seen) = (false, seen);
         if wanted.told != Told::Yes && !std::mem::replace(&mut wanted.is_changed, true) {
             self.changed.push_back(subject);
         }
@@ -92,8 +95,7 @@ impl Interest {
         if let Some(wanted) = self.subjects.get_mut(&subject) {
             wanted.until_ms = Some(until_ms);
         }
-        let at = self.lingering.partition_point(|(at, _)| *at <= until_ms);
-        self.lingering.insert(at, (until_ms, subject));
+        self.lingering.insert((until_ms, subject));
     }
 
     /// Nobody is in it any more.
@@ -104,23 +106,22 @@ impl Interest {
         if wanted.until_ms.is_none() && !wanted.is_over {
             let until_ms = now_ms + self.linger_ms;
             wanted.until_ms = Some(until_ms);
-            let at = self.lingering.partition_point(|(at, _)| *at <= until_ms);
-            self.lingering.insert(at, (until_ms, subject));
+            self.lingering.insert((until_ms, subject));
         }
     }
 
     /// Whose time is over by now goes. When to look again.
     pub(crate) fn expire(&mut self, now_ms: u64) -> Option<u64> {
-        while let Some((until_ms, _)) = self.lingering.front() {
+        while let Some((until_ms, _)) = self.lingering.first() {
             if *until_ms > now_ms {
                 return Some(*until_ms);
             }
-            let Some((until_ms, subject)) = self.lingering.pop_front() else {
+            let Some((_, subject)) = self.lingering.pop_first() else {
                 break;
             };
-            let wanted = self.subjects.get_mut(&subject);
-            let wanted = wanted.filter(|wanted| wanted.until_ms == Some(until_ms));
-            let Some(wanted) = wanted else { continue };
+            let Some(wanted) = self.subjects.get_mut(&subject) else {
+                continue;
+            };
             (wanted.until_ms, wanted.is_over) = (None, true);
             if !std::mem::replace(&mut wanted.is_changed, true) {
                 self.changed.push_back(subject);
@@ -200,7 +201,6 @@ fn is_topic(subject: &Subject) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     fn room(name: &str) -> Subject {
         Subject::Room(name.into())
@@ -230,6 +230,16 @@ mod tests {
             Some(1_150),
             "the first leave is void"
         );
+        // However often it comes and goes, it waits in one place.
+        for now_ms in 1_000..1_050 {
+            interest.activate(room("a"));
+            interest.leave(room("a"), now_ms);
+            interest.visit(room("a"), now_ms);
+            assert_eq!(interest.lingering.len(), 1);
+        }
+        interest.activate(room("a"));
+        assert!(interest.lingering.is_empty());
+        interest.leave(room("a"), 1_050);
         assert_eq!(interest.steps(9), Steps::default());
         assert_eq!(interest.expire(1_150), None);
         assert_eq!(interest.steps(9), steps(&[], &["a"]));

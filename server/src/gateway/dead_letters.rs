@@ -11,7 +11,7 @@ use crate::gateway::options::{DeadLetterFile, EventKind};
 use crate::gateway::wire::GatewayEvent;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// See above.
@@ -62,6 +62,7 @@ impl DeadLetters {
                 renamed => renamed?,
             }
         }
+        wait_for_writers(&taken)?;
         let text = bounded::read_file(&taken, self.0.bytes_max)?;
         let mut replayed = Replayed::default();
         let mut lines = text.split_inclusive(|byte| *byte == b'\n').peekable();
@@ -98,9 +99,7 @@ fn replaying(path: &Path) -> PathBuf {
 fn append(file: &DeadLetterFile, event: &GatewayEvent) -> io::Result<()> {
     let mut line = serde_json::to_vec(event)?;
     line.push(b'\n');
-    let mut open = OpenOptions::new();
-    let open = open.append(true).create(true).mode(0o600);
-    let mut to = open.open(&file.path)?;
+    let mut to = open_to_append(&file.path)?;
     let length = to.metadata()?.len();
     if length.saturating_add(line.len() as u64) > file.bytes_max {
         return Err(io::Error::other("gateway.dead_letter_bytes is reached"));
@@ -111,11 +110,36 @@ fn append(file: &DeadLetterFile, event: &GatewayEvent) -> io::Result<()> {
     })
 }
 
+/// The file, which nobody takes away while it is open.
+fn open_to_append(path: &Path) -> io::Result<File> {
+    let mut open = OpenOptions::new();
+    let open = open.append(true).create(true).mode(0o600);
+    loop {
+        let file = open.open(path)?;
+        file.lock()?;
+        let place = |found: &fs::Metadata| (found.dev(), found.ino());
+        match fs::metadata(path) {
+            Ok(found) if place(&found) == place(&file.metadata()?) => return Ok(file),
+            // It was taken away before it was locked: what is written to it may not be read.
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Waits for whoever is writing to a file that was taken away.
+fn wait_for_writers(path: &Path) -> io::Result<()> {
+    File::open(path)?.lock()
+}
+
 /// Puts other content into a file, at once.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut next = path.as_os_str().to_owned();
     next.push(".next");
-    let mut file = File::create(&next)?;
+    let mut open = OpenOptions::new();
+    let open = open.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = open.open(&next)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(next, path)
@@ -148,5 +172,48 @@ mod tests {
                 event
             );
         }
+    }
+
+    /// What is left to be sent again is as private as what was written first.
+    #[test]
+    fn what_is_written_anew_is_read_by_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = std::env::temp_dir().join(format!("letters-left-{}", std::process::id()));
+        fs::write(&path, "all").expect("a file");
+        replace(&path, b"left").expect("it is replaced");
+        let mode = fs::metadata(&path).expect("a file").permissions().mode();
+        let text = fs::read_to_string(&path).expect("the file");
+        fs::remove_file(&path).expect("it is there");
+        assert_eq!((mode & 0o777, &*text), (0o600, "left"));
+    }
+
+    /// A letter is written to the file that has the name while it is written, or is waited for.
+    #[test]
+    fn no_letter_is_written_to_a_file_that_was_read() {
+        let path = std::env::temp_dir().join(format!("letters-taken-{}", std::process::id()));
+        let file = DeadLetterFile {
+            path: path.clone(),
+            bytes_max: 1 << 20,
+        };
+        let event = GatewayEvent::default();
+        let open = open_to_append(&path).expect("the file");
+        let taken = replaying(&path);
+        fs::rename(&path, &taken).expect("it is taken away");
+        let reads = std::thread::spawn({
+            let taken = taken.clone();
+            move || {
+                wait_for_writers(&taken).expect("they have written");
+                fs::read_to_string(&taken).expect("the file")
+            }
+        });
+        append(&file, &event).expect("a new file");
+        (&open).write_all(b"late").expect("it is open");
+        drop(open);
+        let read = reads.join().expect("no panic");
+        let new = fs::read_to_string(&path).expect("the new file");
+        for path in [&path, &taken] {
+            fs::remove_file(path).expect("it is there");
+        }
+        assert_eq!((&*read, new.lines().count()), ("late", 1));
     }
 }

@@ -8,12 +8,15 @@ use crate::session::shelf::ShelvedSession;
 use crate::session::token::SecretDigest;
 use crate::store::record::{self, LogRow};
 use crate::store::session;
+use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableTable, Table, TableDefinition, WriteTransaction};
 use shardcast_engine::{
     Journal, LogLeft, LogRecord, Position, StoredPublication, Topic, TopicName,
 };
 use std::collections::{HashMap, HashSet};
+use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// What is known of each log, by the kind and the name of its topic.
@@ -109,7 +112,13 @@ impl StoreFile {
     fn create(path: &Path) -> Result<StoreFile, FileError> {
         let mut builder = Builder::new();
         builder.set_cache_size(StoreFile::CACHE_BYTES);
-        let mut database = builder.create(path).map_err(of)?;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true);
+        let options = options.truncate(false).mode(0o600);
+        let file = options.open(path).map_err(FileError::Io)?;
+        let mut database = builder
+            .create_with_backend(FileBackend::new(file).map_err(of)?)
+            .map_err(of)?;
         if !database.check_integrity().map_err(of)? {
             tracing::info!(path = %path.display(), "the store's file was repaired");
         }

@@ -9,7 +9,9 @@ use crate::store::counts::StoreCounts;
 use crate::store::file::{Ending, FileError, FoundInFile, FoundLog, StoreFile};
 use crate::store::options::Persistence;
 use shardcast_engine::{Journal, JournalReader, LogClass, LogRecord, RestoredLog, TopicName};
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +48,8 @@ impl Store {
         counts: Arc<StoreCounts>,
         class_of: impl Fn(&TopicName) -> Option<LogClass>,
     ) -> io::Result<(Store, Journal)> {
-        std::fs::create_dir_all(&options.path)?;
+        let mut folder = DirBuilder::new();
+        folder.recursive(true).mode(0o700).create(&options.path)?;
         let path = options.path.join(FILE_NAME);
         let (file, found) = open(&path, &counts)?;
         let (restored, dropped) = sort(found.logs, class_of);

@@ -224,3 +224,13 @@ fn damage_is_told() {
     }
     assert!(damaged >= 4, "{damaged} damaged, {opened} opened");
 }
+
+/// It holds what clients say, as the audit log and dead letters do.
+#[test]
+fn the_file_is_read_by_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    drop(StoreFile::open(&scratch.file(), 0).expect("it is made"));
+    let found = fs::metadata(scratch.file()).expect("a file");
+    assert_eq!(found.permissions().mode() & 0o777, 0o600);
+}

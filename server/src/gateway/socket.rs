@@ -18,7 +18,7 @@ use crate::gateway::wire::{
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -37,6 +37,8 @@ pub(crate) struct Socket {
 struct BackendLink {
     /// `None`: there is no connection.
     sender: Option<mpsc::Sender<Vec<u8>>>,
+    /// The backend has said something on the last connection.
+    has_spoken: bool,
     waiting: HashMap<u64, oneshot::Sender<Answer>>,
 }
 
@@ -62,6 +64,23 @@ const FRAMES_WAITING_MAX: usize = 1_024;
 const AGAIN_MIN: Duration = Duration::from_millis(10);
 const AGAIN_MAX: Duration = Duration::from_secs(1);
 
+/// The pause before the next attempt: longer each time, until a connection was of some use. One
+/// that is accepted and ends at once is of none: so does a balancer that has nobody behind it.
+fn next_pause(pause: Duration, last: LastConnection) -> Duration {
+    match last {
+        LastConnection::OfUse => AGAIN_MIN,
+        LastConnection::InVain => (pause * 2).min(AGAIN_MAX),
+    }
+}
+
+/// What an attempt has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LastConnection {
+    /// The backend has said something, or the connection stood for [`AGAIN_MAX`].
+    OfUse,
+    InVain,
+}
+
 impl Socket {
     /// Connects, and connects again, until the socket is dropped.
     pub(crate) fn start(task: SocketTask, runtime: &tokio::runtime::Handle) -> Socket {
@@ -69,7 +88,7 @@ impl Socket {
         let (told, tried) = watch::channel(false);
         let link = Arc::downgrade(&shared);
         runtime.spawn(async move {
-            let mut again = AGAIN_MIN;
+            let mut pause = AGAIN_MIN / 2;
             loop {
                 let connected = timeout(task.patience, task.connect()).await;
                 let stream = match connected {
@@ -78,20 +97,18 @@ impl Socket {
                     Err(_) => Err("connecting took too long".to_owned()),
                 };
                 let Some(link) = link.upgrade() else { return };
-                match stream {
-                    Ok(stream) => {
-                        again = AGAIN_MIN;
-                        task.serve(stream, link, &told).await;
-                    }
+                let last = match stream {
+                    Ok(stream) => task.serve(stream, link, &told).await,
                     Err(error) => {
                         drop(link);
                         tracing::debug!(%error, "the gateway's backend cannot be reached");
                         told.send_replace(true);
+                        LastConnection::InVain
                     }
-                }
+                };
+                pause = next_pause(pause, last);
                 // Not all servers come back to a backend at the same moment.
-                tokio::time::sleep(again.mul_f64(0.5 + fastrand::f64())).await;
-                again = (again * 2).min(AGAIN_MAX);
+                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
             }
         });
         Socket { shared, tried }
@@ -169,7 +186,8 @@ impl SocketTask {
         stream: Box<dyn Stream>,
         shared: Arc<Mutex<BackendLink>>,
         told: &watch::Sender<bool>,
-    ) {
+    ) -> LastConnection {
+        let begun = Instant::now();
         let (sender, frames) = mpsc::channel(FRAMES_WAITING_MAX);
         let hello = frames::encode(&ToBackend {
             what: Some(ForBackend::Hello(self.hello())),
@@ -178,7 +196,10 @@ impl SocketTask {
             // The queue is empty.
             let _ = sender.try_send(hello);
         }
-        lock(&shared).sender = Some(sender.clone());
+        {
+            let mut link = lock(&shared);
+            (link.sender, link.has_spoken) = (Some(sender.clone()), false);
+        }
         self.counts.connects.inc();
         self.counts.connected.set(1);
         told.send_replace(true);
@@ -190,15 +211,21 @@ impl SocketTask {
             ended = write(writer, frames, self.patience) => ended,
             ended = self.read(reader, &weak, &sender) => ended,
         };
+        let mut is_of_use = begun.elapsed() >= AGAIN_MAX;
         if let Some(shared) = weak.upgrade() {
             let mut link = lock(&shared);
             link.sender = None;
             // Whoever waits hears that nobody answers.
             link.waiting.clear();
+            is_of_use |= link.has_spoken;
         }
         self.counts.connected.set(0);
         if let Err(error) = ended {
             tracing::warn!(%error, "the connection to the gateway's backend has ended");
+        }
+        match is_of_use {
+            true => LastConnection::OfUse,
+            false => LastConnection::InVain,
         }
     }
 
@@ -232,7 +259,11 @@ impl SocketTask {
             };
             match frame.what {
                 Some(ForServer::Answer(answer)) => {
-                    let waiting = lock(&shared).waiting.remove(&answer.id);
+                    let waiting = {
+                        let mut link = lock(&shared);
+                        link.has_spoken = true;
+                        link.waiting.remove(&answer.id)
+                    };
                     let is_awaited = match waiting {
                         Some(waiting) => waiting.send(answer).is_ok(),
                         None => false,
@@ -242,6 +273,7 @@ impl SocketTask {
                     }
                 }
                 Some(ForServer::Command(command)) => {
+                    lock(&shared).has_spoken = true;
                     drop(shared);
                     let place = Arc::clone(&commands).acquire_owned().await;
                     self.obey(command, place.ok(), sender.clone());
@@ -292,5 +324,23 @@ async fn write(
             Ok(written) => written?,
             Err(_) => return Err(BadFrame::NotTaken),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use LastConnection::{InVain, OfUse};
+
+    #[test]
+    fn pauses_grow_until_a_connection_is_of_use() {
+        let mut pause = AGAIN_MIN / 2;
+        let mut after = |last| {
+            pause = next_pause(pause, last);
+            pause.as_millis()
+        };
+        let pauses = [InVain; 9].map(&mut after);
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
+        assert_eq!([OfUse, OfUse, InVain].map(after), [10, 10, 20]);
     }
 }

@@ -101,9 +101,16 @@ impl Listeners {
                 // All reasons pass: the host is short of files or memory, and clients wait in the
                 // backlog.
                 tracing::warn!(%error, "accept failed");
-                listener.resume_at = now + PAUSE_MS;
+                self.pause(index, now);
                 AcceptOutcome::Done
             }
+        }
+    }
+
+    /// Takes no client for a while.
+    pub(super) fn pause(&mut self, index: u8, now: Millis) {
+        if let Some(listener) = self.0.get_mut(usize::from(index)) {
+            listener.resume_at = now + PAUSE_MS;
         }
     }
 

@@ -145,19 +145,32 @@ impl PortableDriver {
                 return;
             };
             match self.listeners.accept(index, self.now) {
-                AcceptOutcome::Client(socket, peer) => self.admit(slot, socket, index, peer),
+                AcceptOutcome::Client(socket, peer) => {
+                    if self.admit(slot, socket, index, peer).is_err() {
+                        return;
+                    }
+                }
                 AcceptOutcome::Nobody => {}
                 AcceptOutcome::Done => return,
             }
         }
     }
 
-    pub(super) fn admit(&mut self, slot: u32, socket: OwnedFd, listener: u8, peer: Peer) {
+    /// # Errors
+    /// The host is short of something: the client hears the end, and the next ones wait.
+    pub(super) fn admit(
+        &mut self,
+        slot: u32,
+        socket: OwnedFd,
+        listener: u8,
+        peer: Peer,
+    ) -> Result<(), Errno> {
         let data = Token::Connection(slot).data();
         if let Err(error) = epoll::add(&self.epoll, &socket, data, RECEIVES) {
-            // `fs.epoll.max_user_watches`, or memory: the client hears the end.
+            // `fs.epoll.max_user_watches`, or memory.
             tracing::warn!(%error, "a client's socket cannot be waited for");
-            return;
+            self.listeners.pause(listener, self.now);
+            return Err(error);
         }
         *self.connections.reach(slot) = Watched::of(socket);
         self.slots.take(slot);
@@ -167,5 +180,6 @@ impl PortableDriver {
             listener,
             peer,
         });
+        Ok(())
     }
 }

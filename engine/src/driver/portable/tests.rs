@@ -43,7 +43,7 @@ impl Client {
             SockRef::from(end).set_send_buffer_size(1).unwrap();
         }
         let slot = driver.slots.next().unwrap();
-        driver.admit(slot, far.into(), 0, Peer::Unix);
+        driver.admit(slot, far.into(), 0, Peer::Unix).unwrap();
         Client {
             socket: near,
             written: 0,
@@ -148,6 +148,24 @@ fn who_finds_no_slot_waits_until_one_is_free() {
         driver.close(Ticket { slot, generation });
         assert_eq!(next_accepted(&mut driver), 1);
     }
+}
+
+/// So whoever dials does not set the pace of the log while the host is short of something.
+#[test]
+fn a_listener_pauses_when_a_client_cannot_be_waited_for() {
+    let mut listening = Listening::new(1);
+    let any = ListenSource::Bind(([127, 0, 0, 1], 0).into());
+    listening.open(&any).unwrap();
+    let mut driver = driver(listening.shards.remove(0), 2);
+    let now = driver.now;
+    assert_eq!(driver.listeners.resumes(now), None);
+    // epoll(7) takes no files.
+    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    let slot = driver.slots.next().unwrap();
+    let admitted = driver.admit(slot, file.into(), 0, Peer::Unix);
+    assert_eq!(admitted, Err(Errno::PERM));
+    assert!(driver.listeners.resumes(now).is_some());
+    assert_eq!(driver.slots.next(), Some(slot), "it is free");
 }
 
 /// A wait of a minute ends at once when the bell is rung, by another shard or another thread, and

@@ -2,8 +2,9 @@
 //!
 //! Invariant: a share is whole, or it is known what is to be asked for: each word has the number
 //! behind the one before, so a word that was lost is missed with the next one. The sums are those
-//! of the shares, and all of it takes no more bytes than it may. No clock here: whoever calls says
-//! what time it is. Kept by the cluster's view.
+//! of the shares, and all of it, with the members that are gone while their rooms do not know it,
+//! takes no more bytes than it may. No clock here: whoever calls says what time it is. Kept by the
+//! cluster's view.
 
 use crate::broker::share::own::{behind, until};
 use crate::broker::share::word::{ShareItem, ShareKey, ShareSays, ShareValue, ShareWord};
@@ -172,13 +173,22 @@ impl Shares {
         };
         let bytes = value.as_ref().map_or(0, |value| item_bytes(&key, value));
         let before = node.items.get(&key);
-        let bytes_before = before.map_or(0, |before| item_bytes(&key, before));
+        let had_it = before.is_some();
+        let is_to_tell = match &key {
+            ShareKey::Member(room, member) => {
+                let changed = (run, room.clone(), member.clone());
+                had_it || self.changed.contains(&changed)
+            }
+            ShareKey::Topic(_) => false,
+        };
+        let bytes_gone = if is_to_tell { gone_bytes(&key) } else { 0 };
+        let bytes_before = before.map_or(bytes_gone, |before| item_bytes(&key, before));
         let left = self.bytes - bytes_before;
         let is_refused = bytes > bytes_before && left + bytes > self.bytes_max;
         // Nothing is better than what was.
         let value = value.filter(|_| !is_refused);
         node.is_cut |= is_refused;
-        self.bytes = left + value.as_ref().map_or(0, |_| bytes);
+        self.bytes = left + value.as_ref().map_or(bytes_gone, |_| bytes);
         let now = members_in(value.as_ref());
         let before = match value {
             Some(value) => node.items.insert(key.clone(), value),
@@ -188,7 +198,7 @@ impl Shares {
             ShareKey::Topic(topic) => self.count(topic, members_in(before.as_ref()), now),
             ShareKey::Member(room, key) => {
                 // Who was not known and is not there was never told of.
-                if before.is_some() || bytes > 0 && !is_refused {
+                if had_it || bytes > 0 && !is_refused {
                     self.changed.insert((run, room, key));
                 }
             }
@@ -209,7 +219,11 @@ impl Shares {
         let (run, room, key) = self.changed.pop_first()?;
         let share_key = ShareKey::Member(room.clone(), key.clone());
         let node = self.nodes.get(&run);
-        let shown = match node.and_then(|node| node.items.get(&share_key)) {
+        let found = node.and_then(|node| node.items.get(&share_key));
+        if found.is_none() {
+            self.bytes -= gone_bytes(&share_key);
+        }
+        let shown = match found {
             Some(ShareValue::Shown(shown)) => Some(shown.clone()),
             Some(ShareValue::Members(_)) | None => None,
         };
@@ -305,6 +319,11 @@ impl Shares {
 
 fn item_bytes(key: &ShareKey, value: &ShareValue) -> usize {
     Shares::ITEM_BYTES + key.bytes() + value.bytes()
+}
+
+/// What a member takes that is gone, until its room knows it.
+fn gone_bytes(key: &ShareKey) -> usize {
+    Shares::ITEM_BYTES + key.bytes()
 }
 
 fn members_in(value: Option<&ShareValue>) -> u32 {
@@ -425,6 +444,53 @@ mod tests {
         shares.hear(1, page(4, (None, None), &[("b", 1), ("c", 1)]), 9);
         assert!(shares.is_whole(1));
         assert_eq!(sums(&shares), expected(&[("b", 1), ("c", 1)]));
+    }
+
+    /// However fast members come and go elsewhere, what rooms are still to be told is bounded.
+    #[test]
+    fn who_is_gone_counts_until_its_room_knows() {
+        let key = |number: u64| {
+            let name = format!("0-1-{number}@b");
+            ShareKey::Member("chat".into(), PresenceKey::Elsewhere(name.into()))
+        };
+        let shown = || {
+            ShareValue::Shown(PresentThere {
+                user: None,
+                data: None,
+                state: PresenceState::Here,
+            })
+        };
+        let word = |number, item: ShareItem| ShareWord {
+            number,
+            says: ShareSays::Changes(vec![item]),
+        };
+        let few = 10;
+        let mut shares = Shares::of_bytes(few * gone_bytes(&key(10)));
+        let mut refused = 0;
+        for number in 0..100 {
+            refused += shares
+                .hear(
+                    1,
+                    word(2 * number + 1, (key(10 + number % 90), Some(shown()))),
+                    0,
+                )
+                .refused;
+            shares.hear(1, word(2 * number + 2, (key(10 + number % 90), None)), 0);
+            assert!(shares.bytes() <= shares.bytes_max && shares.changed.len() <= few);
+        }
+        assert_eq!((shares.changed.len(), refused), (few, 80));
+        // One of them comes back, and goes with all of its node.
+        assert_eq!(
+            shares
+                .hear(1, word(201, (key(10), Some(shown()))), 0)
+                .refused,
+            0
+        );
+        shares.keep(|_| false);
+        while let Some(member) = shares.next_changed() {
+            assert_eq!(member.shown, None);
+        }
+        assert_eq!(shares.bytes(), 0);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The task by which rooms come to know their members at other nodes: what has become of a member
 //! there goes to the room's home here.
 //!
-//! Invariant: what a member has become in the end is told, however often it changed, so what waits
-//! is never more than the members; and whatever another node says is checked as far as clients
-//! rely on it.
+//! Invariant: what a member has become in the end is told, however often it changed, and who is
+//! gone counts as long as that waits, so what waits has a bound; and whatever another node says is
+//! checked as far as clients rely on it.
 
 use crate::broker::node::ClusterNode;
 use crate::broker::share::others::MemberThere;

@@ -2,7 +2,8 @@
 //! operator asks for it: all that can change is exchanged, and what takes a restart is named.
 //!
 //! Invariant: everything is read before anything is exchanged, and a part that cannot be used
-//! leaves all parts as they are. Connections that are open stay. The control plane calls it.
+//! leaves all parts as they are; but where one shard is too busy to take new certificates, others
+//! may have them by then. Connections that are open stay. The control plane calls it.
 
 use crate::access::lists::LiveLists;
 use crate::admin::lifecycle::{InForce, Reloaded, Unchanged};
@@ -211,7 +212,8 @@ impl Reload {
             listener, handle, ..
         } = certificates;
         if !handle.replace_tls(*listener, tls.clone()) {
-            let busy = "the shards are too busy to take new certificates; try again";
+            let busy =
+                "a shard is too busy to take new certificates, others may have them; try again";
             tracing::error!("{busy}");
             return Err(Unchanged(vec![busy.to_owned()]));
         }

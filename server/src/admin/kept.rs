@@ -196,7 +196,8 @@ impl KeptRevocation {
 impl Keeper {
     /// Longest file: all bans and all revocations with the longest names.
     const FILE_BYTES_MAX: u64 = 64 << 20;
-    /// Operators that wait for the disk; others wait for a place.
+    /// Operators that wait for the disk. One more hears at once that what it asked for is in force
+    /// and not kept.
     const WAITING_MAX: usize = 64;
     /// How often the thread looks for bans that nobody told it of.
     const EVERY: Duration = Duration::from_secs(1);

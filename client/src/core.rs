@@ -12,6 +12,7 @@ mod tokens;
 
 use crate::breaker::Budget;
 use crate::counts::Snapshot;
+use crate::delivered::Scratch;
 use crate::encoding::Encoding;
 use crate::end::End;
 use crate::entry::{Entry, Purpose, Resend};
@@ -67,7 +68,7 @@ pub(crate) struct Core {
     budget: Budget,
     rng: StdRng,
     calls: Vec<Call>,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     signed_in: bool,
     is_settled: bool,
     refreshing: Refreshing,
@@ -116,7 +117,7 @@ impl Core {
             budget: Budget::new(options.budget),
             rng,
             calls: Vec::new(),
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             signed_in: false,
             is_settled: false,
             refreshing: Refreshing::No,
@@ -431,7 +432,7 @@ impl Core {
             };
             let timeout = self.options.request_timeout;
             self.requests
-                .control(body, Purpose::Rooms(batch), now, timeout);
+                .control(body, Purpose::Rooms(Box::new(batch)), now, timeout);
         }
         self.requests.send_control(&mut self.outbox);
         let due = self

@@ -3,41 +3,52 @@
 //! Invariant: no message of the server panics; what cannot be read becomes what says the least.
 //! Used by the core.
 
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, read};
 use crate::entry::{Answer, Entry, KeyOrigin, Purpose, Wants};
 use crate::error::Error;
 use crate::keyed::KeyedRooms;
-use crate::message::{Delivery, ErrorAnswer, Extras, JoinAnswer, JoinedRooms, Message, Origin};
+use crate::message::{
+    Delivery, ErrorAnswer, Extras, Held, JoinAnswer, JoinedRooms, Message, Origin,
+};
 use crate::rooms::TakesKeys;
-use shardcast_protocol::dialect::ServerMessage;
+use shardcast_protocol::dialect::{ServerMessage, Unread};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A published message, in one piece of memory of its own.
 pub(crate) fn message(
-    read: &ServerMessage<'_>,
+    said: &ServerMessage<'_>,
     room: Option<Arc<str>>,
     encoding: Encoding,
-    scratch: &mut Vec<u8>,
+    scratch: &mut Scratch,
 ) -> Message {
-    let (sender, origin) = match (&read.event, &read.from) {
+    let (sender, origin) = match (&said.event, &said.from) {
         (Some(event), _) => (&**event, Origin::Application),
         (None, Some(from)) => (&**from, Origin::Connection),
         (None, None) => ("", Origin::Connection),
     };
-    let nothing: &[u8] = match encoding {
-        Encoding::Json => b"null",
-        Encoding::MessagePack => &[0xc0],
+    let held = match said.data.unwrap_or(nothing(encoding)) {
+        Unread::Json(text) => {
+            scratch.text.clear();
+            scratch.text.shrink_to(SCRATCH_BYTES_KEPT);
+            scratch.text.push_str(sender);
+            scratch.text.push_str(text);
+            Held::Json(Arc::from(&*scratch.text))
+        }
+        Unread::Pack(bytes) => {
+            scratch.bytes.clear();
+            scratch.bytes.shrink_to(SCRATCH_BYTES_KEPT);
+            scratch.bytes.extend_from_slice(sender.as_bytes());
+            scratch.bytes.extend_from_slice(bytes);
+            Held::Pack(Arc::from(&*scratch.bytes))
+        }
     };
-    scratch.clear();
-    scratch.extend_from_slice(sender.as_bytes());
-    scratch.extend_from_slice(read.data.map_or(nothing, |data| data.as_bytes()));
-    let trace = read
+    let trace = said
         .traceparent
         .as_deref()
         .and_then(|text| text.parse().ok());
-    let extras = (trace.is_some() || read.redelivered).then(|| {
-        let redelivery = match read.redelivered {
+    let extras = (trace.is_some() || said.redelivered).then(|| {
+        let redelivery = match said.redelivered {
             true => Delivery::Again,
             false => Delivery::First,
         };
@@ -45,39 +56,48 @@ pub(crate) fn message(
     });
     Message {
         room,
-        bytes: Arc::from(&scratch[..]),
+        held,
         sender_bytes: u32::try_from(sender.len()).unwrap_or(0),
         origin,
-        encoding,
-        offset: read.offset,
+        offset: said.offset,
         extras,
+    }
+}
+
+/// Where a message is put together.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    text: String,
+    bytes: Vec<u8>,
+}
+
+/// What of it stays after a large message.
+const SCRATCH_BYTES_KEPT: usize = 64 << 10;
+
+fn nothing(encoding: Encoding) -> Unread<'static> {
+    match encoding {
+        Encoding::Json => Unread::Json("null"),
+        Encoding::MessagePack => Unread::Pack(&[0xc0]),
     }
 }
 
 /// What of an answer its request wants.
 pub(crate) fn answer(
     encoding: Encoding,
-    entry: &Entry,
+    entry: &mut Entry,
     message: &ServerMessage<'_>,
-    bytes: &[u8],
+    whole: Unread<'_>,
 ) -> Answer {
-    let wanted = match (&entry.purpose, message.data) {
-        (Purpose::User(_, Wants::Data), Some(data)) => data.as_bytes(),
-        (Purpose::User(_, Wants::Data), None) => match encoding {
-            Encoding::Json => b"null",
-            Encoding::MessagePack => &[0xc0][..],
-        },
-        _ => bytes,
+    let wanted = match entry.purpose {
+        Purpose::User(_, Wants::Data) => message.data.unwrap_or(nothing(encoding)),
+        _ => whole,
     };
-    Answer {
-        encoding,
-        bytes: wanted.into(),
-    }
+    Answer::keep(wanted, &mut entry.body)
 }
 
 /// The server's refusal.
-pub(crate) fn error(encoding: Encoding, bytes: &[u8]) -> Error {
-    match encoding.read::<ErrorAnswer>(bytes) {
+pub(crate) fn error(whole: Unread<'_>) -> Error {
+    match read::<ErrorAnswer>(whole) {
         Err(error) => error,
         Ok(answer) => {
             let after = answer.retry_after_ms.map(Duration::from_millis);
@@ -89,16 +109,10 @@ pub(crate) fn error(encoding: Encoding, bytes: &[u8]) -> Error {
 }
 
 /// The rooms of `joined`.
-pub(crate) fn joins(
-    encoding: Encoding,
-    message: &ServerMessage<'_>,
-    bytes: &[u8],
-) -> Vec<JoinAnswer> {
+pub(crate) fn joins(message: &ServerMessage<'_>, whole: Unread<'_>) -> Vec<JoinAnswer> {
     match message.room {
-        Some(_) => encoding.read::<JoinAnswer>(bytes).into_iter().collect(),
-        None => encoding
-            .read::<JoinedRooms>(bytes)
-            .map_or_else(|_| Vec::new(), |joined| joined.rooms),
+        Some(_) => read::<JoinAnswer>(whole).into_iter().collect(),
+        None => read::<JoinedRooms>(whole).map_or_else(|_| Vec::new(), |joined| joined.rooms),
     }
 }
 

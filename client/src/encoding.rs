@@ -7,7 +7,7 @@
 use crate::error::{Error, ErrorKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shardcast_protocol::reader::text;
+use shardcast_protocol::dialect::Unread;
 
 /// How messages are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,18 +27,6 @@ impl Encoding {
         }
     }
 
-    /// Reads a value or a whole message.
-    pub(crate) fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, Error> {
-        match self {
-            // Looked at once as a whole, which costs less than each string by itself.
-            Encoding::Json => match text(bytes) {
-                Some(text) => serde_json::from_str(text).map_err(data_error),
-                None => Err(data_error("not UTF-8")),
-            },
-            Encoding::MessagePack => rmp_serde::from_slice(bytes).map_err(data_error),
-        }
-    }
-
     fn append<T: Serialize + ?Sized>(self, out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
         match self {
             Encoding::Json => serde_json::to_writer(out, value).map_err(data_error),
@@ -47,6 +35,14 @@ impl Encoding {
                 value.serialize(&mut writer).map_err(data_error)
             }
         }
+    }
+}
+
+/// Reads a value or a whole message.
+pub(crate) fn read<T: DeserializeOwned>(value: Unread<'_>) -> Result<T, Error> {
+    match value {
+        Unread::Json(text) => serde_json::from_str(text).map_err(data_error),
+        Unread::Pack(bytes) => rmp_serde::from_slice(bytes).map_err(data_error),
     }
 }
 
@@ -143,6 +139,13 @@ impl Body {
         self.bytes.len() + ENDS_AND_ID + key
     }
 
+    /// What it was written in, emptied, for what answers it.
+    pub(crate) fn emptied(&mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        bytes
+    }
+
     /// Appends the message.
     pub(crate) fn write(&self, out: &mut Vec<u8>, tail: Tail<'_>) {
         match self.encoding {
@@ -193,8 +196,9 @@ fn append_number(out: &mut Vec<u8>, mut number: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Body, Encoding, Tail};
+    use super::{Body, Encoding, Tail, read};
     use serde_json::{Value, json};
+    use shardcast_protocol::dialect::Unread;
 
     fn check(encoding: Encoding, tail: Tail<'_>, expected: &Value) {
         let mut body = Body::new(encoding, "publish");
@@ -205,7 +209,11 @@ mod tests {
         let mut out = Vec::new();
         body.write(&mut out, tail);
         assert!(out.len() <= body.bytes_max(tail.key));
-        assert_eq!(&encoding.read::<Value>(&out).expect("valid"), expected);
+        let written = match encoding {
+            Encoding::Json => Unread::Json(str::from_utf8(&out).expect("text")),
+            Encoding::MessagePack => Unread::Pack(&out),
+        };
+        assert_eq!(&read::<Value>(written).expect("valid"), expected);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! Invariant: it is settled once, by whoever holds it last. Made by users' calls and by the core,
 //! kept by the requests.
 
-use crate::encoding::{Body, Encoding};
+use crate::encoding::{Body, read};
 use crate::error::Error;
 use crate::rooms::Batch;
+use serde::de::DeserializeOwned;
+use shardcast_protocol::dialect::Unread;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -49,9 +51,41 @@ impl Default for QueueOptions {
 
 /// An answer as it came.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) encoding: Encoding,
-    pub(crate) bytes: Box<[u8]>,
+pub(crate) enum Answer {
+    Json(String),
+    Pack(Vec<u8>),
+}
+
+/// What an answer may have room for and not need.
+const ANSWER_SPARE_BYTES_MAX: usize = 4 << 10;
+
+impl Answer {
+    /// Keeps what was received, in memory that its request needs no more.
+    pub(crate) fn keep(received: Unread<'_>, request: &mut Body) -> Answer {
+        let mut bytes = request.emptied();
+        if bytes.capacity() > received.as_bytes().len() + ANSWER_SPARE_BYTES_MAX {
+            bytes = Vec::new();
+        }
+        match received {
+            Unread::Json(text) => {
+                // Nothing is always text.
+                let mut kept = String::from_utf8(bytes).unwrap_or_default();
+                kept.push_str(text);
+                Answer::Json(kept)
+            }
+            Unread::Pack(pack) => {
+                bytes.extend_from_slice(pack);
+                Answer::Pack(bytes)
+            }
+        }
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        read(match self {
+            Answer::Json(text) => Unread::Json(text),
+            Answer::Pack(bytes) => Unread::Pack(bytes),
+        })
+    }
 }
 
 /// What settles a request of the user.
@@ -68,7 +102,7 @@ pub(crate) enum Wants {
 #[derive(Debug)]
 pub(crate) enum Purpose {
     User(Reply, Wants),
-    Rooms(Batch),
+    Rooms(Box<Batch>),
     Authenticate,
     Refresh,
 }
@@ -102,16 +136,14 @@ pub(crate) struct Entry {
     pub(crate) purpose: Purpose,
     pub(crate) key: Option<PublishKey>,
     pub(crate) resend: Resend,
-    pub(crate) deadline: Instant,
+    /// From `since` on.
     pub(crate) timeout: Duration,
     /// Retries that may still be made where the server refuses for now.
     pub(crate) retries: u32,
     /// What its caller calls it; 0 for the client's own.
     pub(crate) ticket: u64,
-    /// When it was taken, for batches.
+    /// When it was taken.
     pub(crate) since: Instant,
-    /// It goes back to the queue then.
-    pub(crate) not_before: Option<Instant>,
 }
 
 impl Entry {
@@ -119,6 +151,11 @@ impl Entry {
     pub(crate) fn bytes(&self) -> usize {
         let key = self.key.as_ref().and_then(|key| key.key.as_deref());
         self.body.bytes_max(key)
+    }
+
+    /// When it is too late for an answer.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.since + self.timeout
     }
 
     /// Whether it is the client's own.

@@ -4,11 +4,12 @@
 //! Invariant: data stays as its sender wrote it until somebody reads it. Used by every file that
 //! users see.
 
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, read};
 use crate::error::Error;
 use crate::trace::TraceContext;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use shardcast_protocol::dialect::Unread;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ impl Item {
     /// Memory that it takes beside itself, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         match self {
-            Item::Message(message) => message.bytes.len(),
+            Item::Message(message) => message.held.as_bytes().len(),
             _ => 0,
         }
     }
@@ -138,12 +139,27 @@ pub struct PresenceEvent {
 pub struct Message {
     pub(crate) room: Option<Arc<str>>,
     /// The sender's connection or the event's name, and the data behind it.
-    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) held: Held,
     pub(crate) sender_bytes: u32,
     pub(crate) origin: Origin,
-    pub(crate) encoding: Encoding,
     pub(crate) offset: Option<u64>,
     pub(crate) extras: Option<Box<Extras>>,
+}
+
+/// What a message keeps of what was received, in the connection's encoding.
+#[derive(Clone)]
+pub(crate) enum Held {
+    Json(Arc<str>),
+    Pack(Arc<[u8]>),
+}
+
+impl Held {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Held::Json(text) => text.as_bytes(),
+            Held::Pack(bytes) => bytes,
+        }
+    }
 }
 
 /// What few messages have.
@@ -186,7 +202,11 @@ impl Message {
     }
 
     fn sender(&self) -> &str {
-        str::from_utf8(&self.bytes[..self.sender_bytes as usize]).unwrap_or_default()
+        let end = self.sender_bytes as usize;
+        match &self.held {
+            Held::Json(text) => &text[..end],
+            Held::Pack(bytes) => str::from_utf8(&bytes[..end]).unwrap_or_default(),
+        }
     }
 
     /// Its place in the room's order, in rooms that keep history.
@@ -208,12 +228,23 @@ impl Message {
 
     /// The data as it came, in the connection's [`Encoding`].
     pub fn data(&self) -> &[u8] {
-        &self.bytes[self.sender_bytes as usize..]
+        self.unread().as_bytes()
     }
 
     /// How the data is written.
     pub fn encoding(&self) -> Encoding {
-        self.encoding
+        match self.held {
+            Held::Json(_) => Encoding::Json,
+            Held::Pack(_) => Encoding::MessagePack,
+        }
+    }
+
+    fn unread(&self) -> Unread<'_> {
+        let start = self.sender_bytes as usize;
+        match &self.held {
+            Held::Json(text) => Unread::Json(&text[start..]),
+            Held::Pack(bytes) => Unread::Pack(&bytes[start..]),
+        }
     }
 
     /// The data as a value.
@@ -221,7 +252,7 @@ impl Message {
     /// # Errors
     /// It is none of this type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        self.encoding.read(self.data())
+        read(self.unread())
     }
 }
 

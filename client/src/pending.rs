@@ -3,7 +3,7 @@
 //! Invariant: a request is asked for when the future is made, or, where the queue is full and
 //! callers are to wait, when there is room. Used by the client.
 
-use crate::encoding::{Body, Encoding};
+use crate::encoding::Body;
 use crate::entry::{Answer, Entry, PublishKey, Purpose, Resend, Wants};
 use crate::error::{Error, ErrorKind};
 use crate::requests::Refusal;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What an answer becomes.
-pub(crate) type Reader<T> = fn(Encoding, &[u8]) -> Result<T, Error>;
+pub(crate) type Reader<T> = fn(&Answer) -> Result<T, Error>;
 
 /// The answer to a request. Dropping it withdraws the request: one that was not sent is not, and
 /// nobody hears the answer to one that was.
@@ -72,12 +72,10 @@ impl<T> Pending<T> {
                 purpose: Purpose::User(reply, asking.wants),
                 key: asking.key,
                 resend: asking.resend,
-                deadline: now + asking.timeout,
                 timeout: asking.timeout,
                 retries: asking.retries,
                 ticket: pending.ticket,
                 since: now,
-                not_before: None,
             })
         });
         match refusal {
@@ -93,7 +91,7 @@ impl<T> Pending<T> {
         let Stage::Unsent(entry, sleep) = std::mem::replace(&mut self.stage, Stage::Sent) else {
             return;
         };
-        let deadline = tokio::time::Instant::from_std(entry.deadline);
+        let deadline = tokio::time::Instant::from_std(entry.deadline());
         let mut sleep = sleep.unwrap_or_else(|| Box::pin(tokio::time::sleep_until(deadline)));
         if sleep.as_mut().poll(cx).is_ready() {
             let message = "there was no room in the queue in time";
@@ -140,7 +138,7 @@ impl<T> Future for Pending<T> {
         Poll::Ready(match answer {
             Err(_) => Err(Error::closed()),
             Ok(Err(error)) => Err(error),
-            Ok(Ok(Answer { encoding, bytes })) => (self.read)(encoding, &bytes),
+            Ok(Ok(answer)) => (self.read)(&answer),
         })
     }
 }

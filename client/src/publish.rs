@@ -3,8 +3,8 @@
 //! Invariant: nothing is asked before `send`, or before it is awaited. Made by the client and the
 //! pool.
 
-use crate::encoding::{Body, Encoding};
-use crate::entry::{KeyOrigin, PublishKey, Resend, Wants};
+use crate::encoding::Body;
+use crate::entry::{Answer, KeyOrigin, PublishKey, Resend, Wants};
 use crate::error::Error;
 use crate::message::Receipt;
 use crate::pending::{Asking, Pending, Reader};
@@ -174,7 +174,7 @@ impl Publish {
             timeout: self.timeout,
             retries: self.retries,
         };
-        Pending::ask(&self.shared, asking, read)
+        Pending::ask(&self.shared, asking, Answer::read)
     }
 }
 
@@ -220,7 +220,7 @@ impl<T: DeserializeOwned> Ask<T> {
                 Resend::Yes => options.retries,
                 Resend::No => 0,
             },
-            read,
+            read: Answer::read,
         }
     }
 
@@ -282,8 +282,4 @@ impl<T> fmt::Debug for Ask<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ask").finish_non_exhaustive()
     }
-}
-
-fn read<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> Result<T, Error> {
-    encoding.read(bytes)
 }

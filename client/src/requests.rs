@@ -51,8 +51,8 @@ pub(crate) struct Requests {
     control: VecDeque<Entry>,
     waiting: VecDeque<Entry>,
     waiting_bytes: usize,
-    /// Refused for now, and to be asked again.
-    delayed: Vec<Entry>,
+    /// Refused for now, and when they are asked again.
+    delayed: Vec<(Instant, Entry)>,
     slots: Vec<Option<Slot>>,
     free: Vec<u16>,
     under_way: usize,
@@ -170,7 +170,8 @@ impl Requests {
         self.refusal = Some(error.clone());
         self.control.clear();
         self.waiting_bytes = 0;
-        let waiting = self.waiting.drain(..).chain(self.delayed.drain(..));
+        let delayed = self.delayed.drain(..).map(|(_, entry)| entry);
+        let waiting = self.waiting.drain(..).chain(delayed);
         waiting.for_each(|entry| entry.settle(Err(error.clone())));
         for entry in self.take_slots().into_iter().filter_map(|slot| slot.entry) {
             entry.settle(Err(error.clone().with_effect(Effect::Unknown)));
@@ -206,7 +207,7 @@ impl Requests {
         self.waiting_bytes = 0;
         self.waiting
             .drain(..)
-            .chain(self.delayed.drain(..))
+            .chain(self.delayed.drain(..).map(|(_, entry)| entry))
             .collect()
     }
 
@@ -239,7 +240,7 @@ impl Requests {
                 }
             }
         }
-        self.watch(entry.deadline);
+        self.watch(entry.deadline());
         self.waiting_bytes += bytes;
         self.waiting.push_back(entry);
         Ok(())
@@ -263,19 +264,16 @@ impl Requests {
         now: Instant,
         timeout: Duration,
     ) {
-        let deadline = now + timeout;
-        self.watch(deadline);
+        self.watch(now + timeout);
         self.control.push_back(Entry {
             body,
             purpose,
             key: None,
             resend: Resend::No,
-            deadline,
             timeout,
             retries: 0,
             ticket: 0,
             since: now,
-            not_before: None,
         });
     }
 
@@ -302,19 +300,17 @@ impl Requests {
         self.under_way_bytes -= slot.bytes;
     }
 
-    /// Once more, without a key that its room refused, or after a pause; before all others.
+    /// Once more, without a key that its room refused; before all others.
     pub(crate) fn again(&mut self, entry: Entry) {
-        self.watch(entry.deadline);
-        match entry.not_before {
-            Some(at) => {
-                self.watch(at);
-                self.delayed.push(entry);
-            }
-            None => {
-                self.waiting_bytes += entry.bytes();
-                self.waiting.push_front(entry);
-            }
-        }
+        self.watch(entry.deadline());
+        self.waiting_bytes += entry.bytes();
+        self.waiting.push_front(entry);
+    }
+
+    /// Once more after a pause; then before all others.
+    pub(crate) fn later(&mut self, at: Instant, entry: Entry) {
+        self.watch(at.min(entry.deadline()));
+        self.delayed.push((at, entry));
     }
 
     /// Its caller is gone.
@@ -326,7 +322,7 @@ impl Requests {
             self.wake_waiters();
             return;
         }
-        self.delayed.retain(|entry| entry.ticket != ticket);
+        self.delayed.retain(|(_, entry)| entry.ticket != ticket);
         let mut slots = self.slots.iter_mut().flatten();
         let of = |slot: &&mut Slot| {
             slot.entry
@@ -354,25 +350,23 @@ impl Requests {
         for list in [&mut self.waiting, &mut self.control] {
             for _ in 0..list.len() {
                 let Some(entry) = list.pop_front() else { break };
-                if entry.deadline <= now {
+                if entry.deadline() <= now {
                     late.push((entry, Effect::None));
                 } else {
-                    keep(entry.deadline);
+                    keep(entry.deadline());
                     list.push_back(entry);
                 }
             }
         }
-        for entry in std::mem::take(&mut self.delayed) {
-            match entry.not_before {
-                _ if entry.deadline <= now => late.push((entry, Effect::None)),
-                Some(at) if at > now => {
-                    keep(at);
-                    self.delayed.push(entry);
-                }
-                _ => {
-                    keep(entry.deadline);
-                    self.waiting.push_front(entry);
-                }
+        for (at, entry) in std::mem::take(&mut self.delayed) {
+            if entry.deadline() <= now {
+                late.push((entry, Effect::None));
+            } else if at > now {
+                keep(at);
+                self.delayed.push((at, entry));
+            } else {
+                keep(entry.deadline());
+                self.waiting.push_front(entry);
             }
         }
         for place in 0..self.slots.len() {
@@ -488,7 +482,7 @@ impl Requests {
         let slot = Slot {
             id,
             bytes,
-            deadline: entry.deadline,
+            deadline: entry.deadline(),
             is_control: entry.is_control(),
             entry: Some(entry),
         };

@@ -4,7 +4,7 @@
 
 use super::Core;
 use crate::delivered;
-use crate::encoding::Body;
+use crate::encoding::{Body, read};
 use crate::end::End;
 use crate::entry::{Entry, Purpose, Resend};
 use crate::error::{Error, ErrorKind};
@@ -18,7 +18,7 @@ use crate::state::StateEvent;
 use crate::token::TokenIn;
 use rand::RngExt;
 use shardcast_protocol::close::CloseCode;
-use shardcast_protocol::dialect::ServerMessage;
+use shardcast_protocol::dialect::{ServerMessage, Unread};
 use shardcast_protocol::frame::OpCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,11 +33,11 @@ impl Core {
     ) -> Reading {
         match heard {
             Heard::Text(text) => match ServerMessage::read_json(text) {
-                Ok(message) => self.message(now, &message, text.as_bytes(), token),
+                Ok(message) => self.message(now, &message, Unread::Json(text), token),
                 Err(_) => self.counts.unreadable += 1,
             },
             Heard::Binary(bytes) => match ServerMessage::read_pack(bytes) {
-                Ok(message) => self.message(now, &message, bytes, token),
+                Ok(message) => self.message(now, &message, Unread::Pack(bytes), token),
                 Err(_) => self.counts.unreadable += 1,
             },
             Heard::Ping(payload) => self.outbox.control(OpCode::Pong, payload),
@@ -63,18 +63,18 @@ impl Core {
         &mut self,
         now: Instant,
         message: &ServerMessage<'_>,
-        bytes: &[u8],
+        whole: Unread<'_>,
         token: Option<&str>,
     ) {
         self.counts.messages_received += 1;
         match message.kind {
             b"message" | b"event" => self.published(message),
-            b"welcome" if !self.link.is_up() => self.welcomed(now, bytes, token),
-            _ if let Some(id) = message.id => self.answered(now, id, message, bytes),
-            b"presence" | b"missed" => self.told(message, bytes),
-            b"expiring" => self.expiring(now, bytes),
+            b"welcome" if !self.link.is_up() => self.welcomed(now, whole, token),
+            _ if let Some(id) = message.id => self.answered(now, id, message, whole),
+            b"presence" | b"missed" => self.told(message, whole),
+            b"expiring" => self.expiring(now, whole),
             b"closing" => {
-                if let Ok(notice) = self.options.encoding.read::<Notice>(bytes) {
+                if let Ok(notice) = read::<Notice>(whole) {
                     self.requests.hold();
                     self.link.draining(now, notice.reconnect_ms);
                     self.enter(StateEvent::Drained);
@@ -85,13 +85,10 @@ impl Core {
     }
 
     /// What the server says about a room.
-    fn told(&mut self, message: &ServerMessage<'_>, bytes: &[u8]) {
-        let encoding = self.options.encoding;
+    fn told(&mut self, message: &ServerMessage<'_>, whole: Unread<'_>) {
         let item = match message.kind {
-            b"missed" => encoding.read(bytes).map(Item::Missed),
-            _ => encoding
-                .read(bytes)
-                .map(|event| Item::Presence(Box::new(event))),
+            b"missed" => read(whole).map(Item::Missed),
+            _ => read(whole).map(|event| Item::Presence(Box::new(event))),
         };
         match (item, &message.room) {
             (Ok(item), Some(room)) => self.rooms.heard(room, |_| item, &mut self.calls),
@@ -121,8 +118,8 @@ impl Core {
         }
     }
 
-    fn welcomed(&mut self, now: Instant, bytes: &[u8], token: Option<&str>) {
-        let Ok(welcome) = self.options.encoding.read::<WelcomeAnswer>(bytes) else {
+    fn welcomed(&mut self, now: Instant, whole: Unread<'_>, token: Option<&str>) {
+        let Ok(welcome) = read::<WelcomeAnswer>(whole) else {
             self.counts.unreadable += 1;
             return;
         };
@@ -164,8 +161,8 @@ impl Core {
         self.requests.ready();
     }
 
-    fn expiring(&mut self, now: Instant, bytes: &[u8]) {
-        let notice = self.options.encoding.read::<Notice>(bytes);
+    fn expiring(&mut self, now: Instant, whole: Unread<'_>) {
+        let notice = read::<Notice>(whole);
         if let (Ok(notice), Some(_), Refreshing::No) =
             (notice, &self.options.token, self.refreshing)
         {
@@ -174,21 +171,19 @@ impl Core {
         }
     }
 
-    fn answered(&mut self, now: Instant, id: u64, message: &ServerMessage<'_>, bytes: &[u8]) {
+    fn answered(&mut self, now: Instant, id: u64, message: &ServerMessage<'_>, whole: Unread<'_>) {
         self.link.answered(now);
         let Some(entry) = self.requests.take(id) else {
             return;
         };
-        let error =
-            (message.kind == b"error").then(|| delivered::error(self.options.encoding, bytes));
+        let error = (message.kind == b"error").then(|| delivered::error(whole));
         match entry.purpose {
-            Purpose::User(..) => self.answered_user(now, entry, message, bytes, error),
+            Purpose::User(..) => self.answered_user(now, entry, message, whole, error),
             Purpose::Rooms(batch) => {
-                let encoding = self.options.encoding;
                 let after = match error {
                     None => {
-                        let answers = delivered::joins(encoding, message, bytes);
-                        let learned = self.rooms.granted(batch, answers, &mut self.calls);
+                        let answers = delivered::joins(message, whole);
+                        let learned = self.rooms.granted(*batch, answers, &mut self.calls);
                         for (room, takes) in learned {
                             self.requests.keyed.learn(&room, takes);
                         }
@@ -197,7 +192,7 @@ impl Core {
                     Some(error) => {
                         let random = self.random();
                         self.rooms
-                            .refused(now, batch, &error, random, &mut self.calls)
+                            .refused(now, *batch, &error, random, &mut self.calls)
                     }
                 };
                 self.after_rooms(now, after);
@@ -205,7 +200,7 @@ impl Core {
             Purpose::Authenticate => match error {
                 None => {
                     self.link.accepted();
-                    let answer = self.options.encoding.read::<AuthAnswer>(bytes);
+                    let answer = read::<AuthAnswer>(whole);
                     self.begin(now, answer.unwrap_or_default().user);
                 }
                 Some(error) => self.token_refused(now, error),
@@ -245,7 +240,7 @@ impl Core {
         now: Instant,
         mut entry: Entry,
         message: &ServerMessage<'_>,
-        bytes: &[u8],
+        whole: Unread<'_>,
         error: Option<Error>,
     ) {
         let Some(error) = error else {
@@ -253,7 +248,7 @@ impl Core {
                 delivered::learn(&entry, message, &mut self.requests.keyed);
             }
             self.budget.deposit();
-            let answer = delivered::answer(self.options.encoding, &entry, message, bytes);
+            let answer = delivered::answer(self.options.encoding, &mut entry, message, whole);
             return entry.settle(Ok(answer));
         };
         if delivered::takes_no_key(&mut entry, &error, &mut self.requests.keyed) {
@@ -269,8 +264,8 @@ impl Core {
             let tries = self.options.retries.saturating_sub(entry.retries);
             let backoff = self.options.reconnect.delay(tries, self.rng.random());
             entry.retries -= 1;
-            entry.not_before = Some(now + error.retry_after().unwrap_or(backoff));
-            return self.requests.again(entry);
+            let at = now + error.retry_after().unwrap_or(backoff);
+            return self.requests.later(at, entry);
         }
         entry.settle(Err(error));
     }

@@ -290,12 +290,10 @@ impl World {
                 origin: KeyOrigin::Automatic,
             }),
             resend: Resend::No,
-            deadline: self.now + timeout,
             timeout,
             retries: 0,
             ticket,
             since: self.now,
-            not_before: None,
         });
         asked.expect("there is room");
         self.receipts.push((self.published, room, receiver));
@@ -351,7 +349,7 @@ impl World {
                 continue;
             };
             answered += 1;
-            let receipt: Receipt = answer.encoding.read(&answer.bytes).expect("a receipt");
+            let receipt: Receipt = answer.read().expect("a receipt");
             let (epoch, offset) = (
                 receipt.epoch.expect("history"),
                 receipt.offset.expect("history"),

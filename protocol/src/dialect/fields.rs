@@ -235,7 +235,7 @@ impl<'b, const COMMON: usize, const RARE: usize> Fields<Raw<'b>, COMMON, RARE> {
 
 /// `"t\u0079pe"` is the same key as `"type"`.
 #[inline(never)]
-fn escaped_key(inner: &[u8], key_of: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
+pub(super) fn escaped_key(inner: &[u8], key_of: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
     if !inner.contains(&b'\\') {
         return None;
     }

@@ -50,7 +50,7 @@ pub use request::{
     Rooms,
 };
 pub use rules::{DEPTH_MAX, Rules};
-pub use server_message::{NotAMessage, ServerMessage};
+pub use server_message::{NotAMessage, ServerMessage, Unread};
 pub use token::{Rest, Token, Tokens};
 pub use value::{Encoding, Unencodable, Value, ValueBox};
 

@@ -1,15 +1,17 @@
 //! What a server says in the native dialect, as a client reads it: the keys that decide where a
 //! message belongs, found in one pass.
 //!
-//! Invariant: a message that is handed out is valid as a whole, and no key of it stands there
-//! twice. Answers have further keys, which whoever asked reads by itself. Called by clients.
+//! Invariant: no key of a message that is handed out stands there twice. Its data, and in JSON every
+//! value that is no key of these, is not looked at. Answers have further keys, which whoever asked
+//! reads by itself. Called by clients.
 
-use super::fields::{Fields, Span, Wrong};
-use super::value::Value;
+use super::fields::{Fields, Span, Wrong, escaped_key};
+use crate::json::{JsonScanner, Raw, SyntaxError};
+use crate::pack::Pack;
 use std::borrow::Cow;
 
 /// One message of a server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ServerMessage<'b> {
     /// Its `type`, without escapes: no type of this dialect needs one.
     pub kind: &'b [u8],
@@ -23,12 +25,32 @@ pub struct ServerMessage<'b> {
     pub event: Option<Cow<'b, str>>,
     /// Its place in the room's order.
     pub offset: Option<u64>,
-    /// As its sender wrote it.
-    pub data: Option<Value<'b>>,
+    /// What was published or answered.
+    pub data: Option<Unread<'b>>,
     /// The trace that it belongs to (W3C Trace Context).
     pub traceparent: Option<Cow<'b, str>>,
     /// Whether it was delivered before, to a client that did not acknowledge it.
     pub redelivered: bool,
+}
+
+/// A value as its sender wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread<'b> {
+    /// In JSON: a value with an end, of which whoever reads it finds out whether it is valid
+    /// inside.
+    Json(&'b str),
+    /// In MessagePack: one valid value.
+    Pack(&'b [u8]),
+}
+
+impl<'b> Unread<'b> {
+    /// The bytes.
+    pub fn as_bytes(self) -> &'b [u8] {
+        match self {
+            Unread::Json(text) => text.as_bytes(),
+            Unread::Pack(bytes) => bytes,
+        }
+    }
 }
 
 /// It is no message: not one object with a `type`, or with one key twice.
@@ -36,6 +58,13 @@ pub struct ServerMessage<'b> {
 #[error("not a message of the native dialect")]
 pub struct NotAMessage;
 
+impl From<SyntaxError> for NotAMessage {
+    fn from(_: SyntaxError) -> NotAMessage {
+        NotAMessage
+    }
+}
+
+#[derive(Clone, Copy)]
 enum MessageKey {
     Type,
     Room,
@@ -53,6 +82,19 @@ const COMMON: usize = 6;
 const RARE: usize = 3;
 
 impl MessageKey {
+    const ALL: [MessageKey; COMMON + RARE] = [
+        MessageKey::Type,
+        MessageKey::Room,
+        MessageKey::From,
+        MessageKey::Offset,
+        MessageKey::Data,
+        MessageKey::Id,
+        MessageKey::Event,
+        MessageKey::Traceparent,
+        MessageKey::Redelivered,
+    ];
+
+    #[inline(always)]
     fn of_name(name: &[u8]) -> Option<usize> {
         let key = match name {
             b"type" => MessageKey::Type,
@@ -78,10 +120,59 @@ impl<'b> ServerMessage<'b> {
     /// # Errors
     /// It is no message; a client goes on without it.
     pub fn read_json(text: &'b str) -> Result<ServerMessage<'b>, NotAMessage> {
-        let mut keys = Fields::<_, COMMON, RARE>::NONE;
-        let read = keys.read_json(text, 0, MessageKey::of_name, NOT_AN_OBJECT);
-        read.map_err(|_| NotAMessage)?;
-        ServerMessage::of(&keys)
+        let mut message = ServerMessage::default();
+        let mut scanner = JsonScanner::new(text);
+        // One bit for each key that was there.
+        let mut seen = 0_u32;
+        scanner.expect(b'{')?;
+        loop {
+            let name = scanner.key_bytes()?;
+            let known = match MessageKey::of_name(name) {
+                None => escaped_key(name, MessageKey::of_name),
+                known => known,
+            };
+            match known {
+                None => drop(scanner.unread()?),
+                Some(key) => {
+                    if seen & (1 << key) != 0 {
+                        return Err(NotAMessage);
+                    }
+                    seen |= 1 << key;
+                    message.take(MessageKey::ALL[key], &mut scanner)?;
+                }
+            }
+            if !scanner.take(b',') {
+                break;
+            }
+        }
+        scanner.expect(b'}')?;
+        scanner.finish()?;
+        match message.kind {
+            b"" => Err(NotAMessage),
+            _ => Ok(message),
+        }
+    }
+
+    /// Takes the value of a key.
+    #[inline(always)]
+    fn take(&mut self, key: MessageKey, scanner: &mut JsonScanner<'b>) -> Result<(), NotAMessage> {
+        match key {
+            MessageKey::Type => {
+                if scanner.peek() != Some(b'"') {
+                    return Err(NotAMessage);
+                }
+                self.kind = scanner.string()?.as_bytes();
+            }
+            MessageKey::Room => self.room = text(scanner)?,
+            MessageKey::From => self.from = text(scanner)?,
+            MessageKey::Event => self.event = text(scanner)?,
+            MessageKey::Traceparent => self.traceparent = text(scanner)?,
+            MessageKey::Id => self.id = unsigned(scanner.unread()?),
+            MessageKey::Offset => self.offset = unsigned(scanner.unread()?),
+            MessageKey::Redelivered => self.redelivered = scanner.unread()? == "true",
+            MessageKey::Data => self.data = Some(Unread::Json(scanner.unread()?)),
+        }
+        Ok(())
     }
 
     /// Reads a binary message: the dialect in MessagePack.
@@ -89,39 +180,58 @@ impl<'b> ServerMessage<'b> {
     /// # Errors
     /// It is no message; a client goes on without it.
     pub fn read_pack(bytes: &'b [u8]) -> Result<ServerMessage<'b>, NotAMessage> {
-        let mut keys = Fields::<_, COMMON, RARE>::NONE;
+        let mut keys = Fields::<Pack<'b>, COMMON, RARE>::NONE;
         let read = keys.read_pack(bytes, 0, MessageKey::of_name, NOT_AN_OBJECT);
         read.map_err(|_| NotAMessage)?;
-        ServerMessage::of(&keys)
-    }
-
-    fn of<S: Span<'b>>(keys: &Fields<S, COMMON, RARE>) -> Result<ServerMessage<'b>, NotAMessage> {
         if keys.wrong.is_some() {
             return Err(NotAMessage);
         }
-        let text = |key: MessageKey| keys.get(key as usize).and_then(S::text);
-        let number = |key: MessageKey| keys.get(key as usize).and_then(S::unsigned);
-        let kind = keys.get(MessageKey::Type as usize).and_then(S::sent);
+        let text = |key: MessageKey| keys.get(key as usize).and_then(Span::text);
+        let number = |key: MessageKey| keys.get(key as usize).and_then(Span::unsigned);
+        let kind = keys.get(MessageKey::Type as usize).and_then(Span::sent);
+        let data = keys.get(MessageKey::Data as usize);
+        let redelivered = keys.get(MessageKey::Redelivered as usize);
         Ok(ServerMessage {
-            kind: kind.ok_or(NotAMessage)?,
+            kind: kind.filter(|kind| !kind.is_empty()).ok_or(NotAMessage)?,
             id: number(MessageKey::Id),
             room: text(MessageKey::Room),
             from: text(MessageKey::From),
             event: text(MessageKey::Event),
             offset: number(MessageKey::Offset),
-            data: keys.get(MessageKey::Data as usize).map(Into::into),
+            data: data.map(|data| Unread::Pack(data.as_bytes())),
             traceparent: text(MessageKey::Traceparent),
-            redelivered: keys
-                .get(MessageKey::Redelivered as usize)
-                .and_then(S::boolean)
-                == Some(true),
+            redelivered: redelivered.and_then(Span::boolean) == Some(true),
         })
     }
 }
 
+/// Text; any other value is none.
+#[inline(always)]
+fn text<'b>(scanner: &mut JsonScanner<'b>) -> Result<Option<Cow<'b, str>>, SyntaxError> {
+    match scanner.peek() {
+        Some(b'"') => scanner.text().map(Some),
+        _ => scanner.unread().map(|_| None),
+    }
+}
+
+/// A whole number; any other value is none.
+#[inline]
+fn unsigned(value: &str) -> Option<u64> {
+    // Of so many digits none is too large.
+    const DIGITS_MAX: usize = 19;
+    let mut number = 0;
+    for byte in value.bytes() {
+        if !byte.is_ascii_digit() || value.len() > DIGITS_MAX {
+            return Span::unsigned(Raw::parse(value)?);
+        }
+        number = number * 10 + u64::from(byte - b'0');
+    }
+    Some(number)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{NotAMessage, ServerMessage};
+    use super::{NotAMessage, ServerMessage, Unread};
 
     #[test]
     fn a_delivered_message_is_read_in_both_encodings() {
@@ -131,11 +241,35 @@ mod tests {
         assert_eq!(read.room.as_deref(), Some("rä"));
         assert_eq!((read.offset, read.id), (Some(7), None));
         let data = read.data.expect("it has data");
-        assert_eq!(data.as_bytes(), b"[1, 2.0]");
+        assert_eq!(data, Unread::Json("[1, 2.0]"));
         let pack = b"\x84\xa4type\xa3ack\xa2id\xcd\x01\x00\xa6offset\x05\xabredelivered\xc3";
         let read = ServerMessage::read_pack(pack).expect("a message");
         assert_eq!((read.kind, read.id), (&b"ack"[..], Some(256)));
         assert_eq!((read.offset, read.redelivered), (Some(5), true));
+    }
+
+    #[test]
+    fn keys_come_in_any_order_and_other_values_are_none() {
+        let text = r#" { "data" : {"a":[1,"}"]} , "other":[{}], "offset":12e1,"t\u0079pe":"ack","id":"7",
+            "room":null,"from":3,"redelivered":true,"event":"e\n" } "#;
+        let read = ServerMessage::read_json(text).expect("a message");
+        assert_eq!((read.kind, read.id), (&b"ack"[..], None));
+        assert_eq!((read.offset, read.redelivered), (Some(120), true));
+        assert_eq!((read.room, read.from), (None, None));
+        assert_eq!(read.event.as_deref(), Some("e\n"));
+        assert_eq!(read.data, Some(Unread::Json(r#"{"a":[1,"}"]}"#)));
+        for (written, read) in [
+            ("0", Some(0)),
+            ("9999999999999999999", Some(9_999_999_999_999_999_999)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("1.5", None),
+            ("x", None),
+        ] {
+            let text = format!(r#"{{"type":"ack","id":{written}}}"#);
+            assert_eq!(ServerMessage::read_json(&text).expect("a message").id, read);
+        }
     }
 
     #[test]
@@ -145,6 +279,10 @@ mod tests {
             "[]",
             "{}",
             r#"{"type":1}"#,
+            r#"{"type":"a","data":[1,"x}"#,
+            r#"{"type":"a","data":}"#,
+            r#"{"type":"a"}}"#,
+            r#"{"type":"a",}"#,
             r#"{"type":"a","type":"b"}"#,
             r#"{"type":"a"} "#.trim_end_matches(['}', ' ']),
         ] {

@@ -6,6 +6,7 @@ mod number;
 mod plain;
 mod raw;
 mod scan;
+mod span;
 mod string;
 
 pub(crate) use explain::explain;

@@ -10,6 +10,7 @@
 //! (`bench/results/json_scan.md`).
 
 use super::plain::{last_word, skip_plain, special_bytes, word_at};
+use super::span::value_end;
 use super::string::unescape;
 use std::borrow::Cow;
 use thiserror::Error;
@@ -127,6 +128,16 @@ impl<'b> JsonScanner<'b> {
             Some(b'{' | b'[') => skip_container(bytes, start, outer)?,
             Some(_) | None => skip_scalar(bytes, start)?,
         };
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Takes one value after white space as it was sent, without a look at whether it is JSON
+    /// inside: for who hands it on to somebody that reads it.
+    #[inline]
+    pub(crate) fn unread(&mut self) -> Result<&'b str, SyntaxError> {
+        let bytes = self.text.as_bytes();
+        let start = skip_space(bytes, self.at);
+        self.at = value_end(bytes, start)?;
         Ok(&self.text[start..self.at])
     }
 
@@ -353,7 +364,7 @@ fn skip_digits(bytes: &[u8], start: usize) -> Result<usize, SyntaxError> {
 
 /// The end of the string whose opening quote is before `at`: behind its closing quote.
 #[inline(always)]
-fn skip_string(bytes: &[u8], at: usize) -> Result<usize, SyntaxError> {
+pub(super) fn skip_string(bytes: &[u8], at: usize) -> Result<usize, SyntaxError> {
     // Keys and most names end in their first word; a call would cost as much as they do.
     let word = word_at(bytes, at).or_else(|| last_word(bytes, at));
     if let Some(special) = word.map(special_bytes) {

@@ -29,8 +29,8 @@ const EARLY_BYTES_MAX: usize = 4 << 20;
 /// What surrounds the rooms of a request: type, id, keys, and what presence shows.
 const ENVELOPE_BYTES: usize = 160 + 1_024;
 
-/// What a position takes beside its epoch.
-const POSITION_BYTES: usize = 64;
+/// What a position takes beside its epoch and the digits of its offset, behind the room's name.
+const POSITION_BYTES: usize = r#":{"epoch":"","offset":},"#.len();
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -405,7 +405,10 @@ impl Rooms {
             let room = &self.rooms[&name];
             let written = name_bytes(&name);
             let cost = match room.position() {
-                Some(position) => 2 * written + position.epoch.len() + POSITION_BYTES,
+                Some(Position { epoch, offset }) => {
+                    let digits = offset.checked_ilog10().unwrap_or(0) as usize + 1;
+                    2 * written + name_bytes(&epoch) + digits + POSITION_BYTES
+                }
                 None => written,
             };
             match chunks.last_mut() {

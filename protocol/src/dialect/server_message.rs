@@ -120,6 +120,44 @@ impl<'b> ServerMessage<'b> {
     /// # Errors
     /// It is no message; a client goes on without it.
     pub fn read_json(text: &'b str) -> Result<ServerMessage<'b>, NotAMessage> {
+        match ServerMessage::read_usual(text) {
+            Some(message) => Ok(message),
+            None => ServerMessage::read_keys(text),
+        }
+    }
+
+    /// Reads what is written just as our server writes most of what it says: without white space
+    /// and escapes, keys in its order. `None`: it is written in another way.
+    #[inline(always)]
+    fn read_usual(text: &'b str) -> Option<ServerMessage<'b>> {
+        let mut scanner = JsonScanner::new(text);
+        let mut message = ServerMessage::default();
+        if !scanner.literal("{\"type\":\"") {
+            return None;
+        }
+        message.kind = scanner.plain_rest()?.as_bytes();
+        if scanner.literal(",\"id\":") {
+            message.id = unsigned(scanner.unread().ok()?);
+        }
+        if scanner.literal(",\"room\":\"") {
+            message.room = Some(Cow::Borrowed(scanner.plain_rest()?));
+        }
+        if scanner.literal(",\"from\":\"") {
+            message.from = Some(Cow::Borrowed(scanner.plain_rest()?));
+        }
+        if scanner.literal(",\"offset\":") {
+            message.offset = unsigned(scanner.unread().ok()?);
+        }
+        if scanner.literal(",\"data\":") {
+            message.data = Some(Unread::Json(scanner.unread().ok()?));
+        }
+        let is_whole = scanner.literal("}") && scanner.peek().is_none();
+        (is_whole && !message.kind.is_empty()).then_some(message)
+    }
+
+    /// Reads any message, key by key.
+    #[inline(never)]
+    fn read_keys(text: &'b str) -> Result<ServerMessage<'b>, NotAMessage> {
         let mut message = ServerMessage::default();
         let mut scanner = JsonScanner::new(text);
         // One bit for each key that was there.
@@ -269,6 +307,54 @@ mod tests {
         ] {
             let text = format!(r#"{{"type":"ack","id":{written}}}"#);
             assert_eq!(ServerMessage::read_json(&text).expect("a message").id, read);
+        }
+    }
+
+    #[test]
+    fn the_usual_way_and_key_by_key_agree() {
+        let shown = |text: &str| {
+            let (usual, keys) = (
+                ServerMessage::read_usual(text),
+                ServerMessage::read_keys(text),
+            );
+            (
+                usual.map(|read| format!("{read:?}")),
+                keys.map(|read| format!("{read:?}")),
+            )
+        };
+        for text in [
+            r#"{"type":"message","room":"r","from":"0-1","offset":7,"data":{"a":"}\""}}"#,
+            r#"{"type":"message","room":"räume","data":null}"#,
+            r#"{"type":"echo","id":17,"data":[1,2]}"#,
+            r#"{"type":"ack","id":18446744073709551615,"offset":12} "#,
+            r#"{"type":"pong"}"#,
+        ] {
+            let (usual, keys) = shown(text);
+            assert_eq!(usual.ok_or(NotAMessage), keys, "{text}");
+            // Cut anywhere it is no message, for neither.
+            for end in (0..text.trim_end().len()).filter(|end| text.is_char_boundary(*end)) {
+                assert_eq!(
+                    shown(&text[..end]),
+                    (None, Err(NotAMessage)),
+                    "{text} {end}"
+                );
+            }
+        }
+        for text in [
+            r#"{"type":"message","from":"0-1","room":"r"}"#,
+            r#"{"type":"message","room":"a\"b"}"#,
+            r#"{"type":"joined","id":1,"room":"r","members":2}"#,
+            r#"{ "type":"pong"}"#,
+        ] {
+            let (usual, keys) = shown(text);
+            assert_eq!((usual, keys.is_ok()), (None, true), "{text}");
+        }
+        for text in [
+            r#"{"type":""}"#,
+            r#"{"type":"a","data":1,"data":2}"#,
+            r#"{"type":"a"}}"#,
+        ] {
+            assert_eq!(shown(text), (None, Err(NotAMessage)), "{text}");
         }
     }
 

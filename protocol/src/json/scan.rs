@@ -131,6 +131,28 @@ impl<'b> JsonScanner<'b> {
         Ok(&self.text[start..self.at])
     }
 
+    /// Takes these bytes, if they are next as they stand.
+    #[inline(always)]
+    pub(crate) fn literal(&mut self, literal: &str) -> bool {
+        let found = self.text.as_bytes()[self.at..].starts_with(literal.as_bytes());
+        self.at += if found { literal.len() } else { 0 };
+        found
+    }
+
+    /// Takes the rest of a string that stands for itself, and its closing quote. `None`: it has
+    /// escapes, or no end; then nothing is taken.
+    #[inline(always)]
+    pub(crate) fn plain_rest(&mut self) -> Option<&'b str> {
+        let bytes = self.text.as_bytes();
+        let end = skip_plain(bytes, self.at);
+        if bytes.get(end) != Some(&b'"') {
+            return None;
+        }
+        let plain = &self.text[self.at..end];
+        self.at = end + 1;
+        Some(plain)
+    }
+
     /// Takes one value after white space as it was sent, without a look at whether it is JSON
     /// inside: for who hands it on to somebody that reads it.
     #[inline]

@@ -13,7 +13,21 @@ use std::time::{Duration, SystemTime};
 
 fn close(served: &Served, client: &Client, code: u16) {
     let connection = client.connection().expect("connected");
-    let call = json!({"connection": connection, "code": code, "reason": "the test"});
+    disconnect(
+        served,
+        &json!({"connection": connection, "code": code, "reason": "the test"}),
+    );
+}
+
+/// Closes all members of a room.
+pub(crate) fn close_room(served: &Served, room: &str, code: u16) {
+    disconnect(
+        served,
+        &json!({"room": room, "code": code, "reason": "the test"}),
+    );
+}
+
+fn disconnect(served: &Served, call: &serde_json::Value) {
     let (status, answer) = served.call("/api/disconnect", &call.to_string());
     assert_eq!(status, 200, "{answer}");
 }
@@ -78,7 +92,7 @@ fn close_codes_of_every_class_are_obeyed() {
 /// A secret of the test's, and a server that takes its tokens.
 const SECRET: &str = "client-secret-0123456789abcdefghij";
 
-fn guarded(sources: &str) -> (Served, SecretFile) {
+pub(crate) fn guarded(sources: &str) -> (Served, SecretFile) {
     let file = SecretFile::write();
     let served = serve(&format!(
         "[auth]\ntokens = \"required\"\nsources = {sources}\nexpiring = \"1s\"\nleeway = \"0s\"\n\
@@ -89,7 +103,7 @@ fn guarded(sources: &str) -> (Served, SecretFile) {
 }
 
 /// Goes when it is dropped.
-struct SecretFile(std::path::PathBuf);
+pub(crate) struct SecretFile(std::path::PathBuf);
 
 impl SecretFile {
     fn write() -> SecretFile {
@@ -118,7 +132,7 @@ fn token(secret: &str, seconds: u64) -> String {
 }
 
 /// Tokens of so many seconds, and how many were asked for.
-fn provider(seconds: u64) -> (TokenProvider, Arc<AtomicUsize>) {
+pub(crate) fn provider(seconds: u64) -> (TokenProvider, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
     let provider = TokenProvider::new(move || {

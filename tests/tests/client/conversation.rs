@@ -306,9 +306,12 @@ fn several_handlers_of_a_room_come_and_go() {
             {
                 tokio::task::yield_now().await;
             }
+            // The server's answer to the leave may come behind that.
+            while client.snapshot().rooms > 0 {
+                tokio::task::yield_now().await;
+            }
         };
         left.await;
-        assert_eq!(client.snapshot().rooms, 0);
     });
 }
 
@@ -394,12 +397,12 @@ fn a_room_that_was_heard_before_is_gone_on_with() {
 }
 
 #[test]
-fn four_thousand_rooms_come_back_in_few_messages() {
-    let served = serve("[limits]\nmax_rooms_per_connection = 4096\n");
+fn ten_thousand_rooms_come_back_in_as_few_messages_as_may_be() {
+    let served = serve("[limits]\nmax_rooms_per_connection = 16384\n");
     run(async {
         let client = connect(served.address("ws"), quick());
         client.ready().await.expect("it connects");
-        let subscriptions: Vec<Subscription> = (0..4_000)
+        let subscriptions: Vec<Subscription> = (0..10_000)
             .map(|number| {
                 let room = format!("chat:room-{number}");
                 client
@@ -422,8 +425,13 @@ fn four_thousand_rooms_come_back_in_few_messages() {
         }
         let after = client.snapshot();
         let sent = after.messages_sent - before.messages_sent;
-        // Names and positions of 4,000 rooms are less than 512 KiB, a message has 64 KiB.
-        assert!(sent <= 10, "{sent} messages");
+        // Each of them but the last is full, but for what would surround one more room and for
+        // what presence may show.
+        const MESSAGE_BYTES: u64 = 64 << 10;
+        let bytes = after.bytes_sent - before.bytes_sent;
+        let fewest = bytes.div_ceil(MESSAGE_BYTES - (2 << 10));
+        assert!(bytes > 10 * MESSAGE_BYTES, "{bytes} bytes");
+        assert!(sent <= fewest + 1, "{sent} messages with {bytes} bytes");
         let client_gone = client.clone();
         drop((client, subscriptions));
         client_gone.close().await;

@@ -1,15 +1,12 @@
 //! What networks do, through the fault proxy: after each fault a subscriber behind it has seen
 //! exactly the room's log, once, and a publisher behind it has published each message once.
 
-use crate::scene::{Seen, connect, quick, run, serve, serve_on};
+use crate::scene::{LAST, Seen, connect, converse, quick, run, serve, serve_on};
 use shardcast_client::{Adaptive, Compression, Encoding, Loss, Options, SubscribeOptions};
 use shardcast_tests::Served;
 use shardcast_tests::proxy::{Fault, Proxy, Script, Way};
 use std::net::SocketAddr;
 use std::time::Duration;
-
-/// Messages of each log.
-const LAST: u64 = 300;
 
 fn fault(after: u64, fault: Fault) -> Way {
     Way {
@@ -27,7 +24,7 @@ fn slow(delay_ms: u64, piece_bytes: usize) -> Way {
 }
 
 /// A name, and what happens to each connection: the last script is for all that follow.
-fn table() -> Vec<(&'static str, Vec<Script>)> {
+pub(crate) fn table() -> Vec<(&'static str, Vec<Script>)> {
     let down = |way: Way| Script {
         down: way,
         ..Script::default()
@@ -107,7 +104,7 @@ fn options(index: usize) -> Options {
     }
 }
 
-fn proxied(served: &Served, scripts: &[Script]) -> Proxy {
+pub(crate) fn proxied(served: &Served, scripts: &[Script]) -> Proxy {
     let scripts = scripts.to_vec();
     Proxy::before(served.address("ws"), move |number| {
         scripts[number.min(scripts.len() - 1)]
@@ -117,39 +114,29 @@ fn proxied(served: &Served, scripts: &[Script]) -> Proxy {
 /// A subscriber behind the faults hears what a publisher elsewhere says.
 async fn hears(faulty: SocketAddr, clean: SocketAddr, options: Options, room: &str) -> Seen {
     let (subscriber, publisher) = (connect(faulty, options), connect(clean, quick()));
-    let mut heard = subscriber
-        .subscribe(room, SubscribeOptions::default())
-        .expect("open");
-    heard.joined().await.expect("it joins");
-    let mut seen = Seen::default();
+    let heard = subscriber.subscribe(room, SubscribeOptions::default());
     let publishes = async {
         for number in 1..=LAST {
             publisher.publish(room, &number).await.expect("published");
         }
     };
-    tokio::join!(publishes, seen.until(&mut heard, LAST));
-    seen
+    converse(heard.expect("open"), publishes).await
 }
 
 /// A publisher behind the faults says what a subscriber elsewhere hears.
 async fn publishes(faulty: SocketAddr, clean: SocketAddr, options: Options, room: &str) -> Seen {
     let (publisher, subscriber) = (connect(faulty, options), connect(clean, quick()));
-    let mut heard = subscriber
-        .subscribe(room, SubscribeOptions::default())
-        .expect("open");
-    heard.joined().await.expect("it joins");
-    // All at once: what is under way when the connection goes is sent again.
-    let sent: Vec<_> = (1..=LAST)
-        .map(|number| publisher.publish(room, &number).send())
-        .collect();
-    let mut seen = Seen::default();
-    let answers = async {
+    let heard = subscriber.subscribe(room, SubscribeOptions::default());
+    let publishes = async {
+        // All at once: what is under way when the connection goes is sent again.
+        let sent: Vec<_> = (1..=LAST)
+            .map(|number| publisher.publish(room, &number).send())
+            .collect();
         for sent in sent {
             sent.await.expect("published");
         }
     };
-    tokio::join!(answers, seen.until(&mut heard, LAST));
-    seen
+    converse(heard.expect("open"), publishes).await
 }
 
 #[test]

@@ -1,14 +1,21 @@
 //! Pools over two endpoints, with breakers and adaptation on: members that fail leave, rooms move
 //! with what they missed, and a subscriber has seen exactly the room's log, once.
 
-use crate::scene::{Seen, connect, quick, run, serve, url};
-use shardcast_client::{Adaptive, Options, Pool, PoolOptions, PoolPolicy, SubscribeOptions};
+use crate::closes::{close_room, guarded, provider};
+use crate::faults::{proxied, table};
+use crate::scene::{LAST, Seen, connect, converse, quick, run, serve, serve_on, url};
+use shardcast_client::{Adaptive, Loss, Options, Pool, PoolOptions, PoolPolicy, SubscribeOptions};
 use shardcast_tests::Served;
 use shardcast_tests::proxy::{Fault, Proxy, Script, Way};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Messages of each log.
-const LAST: u64 = 300;
+const POLICIES: [PoolPolicy; 4] = [
+    PoolPolicy::RoundRobin,
+    PoolPolicy::LeastLoaded,
+    PoolPolicy::Random,
+    PoolPolicy::ConsistentHash,
+];
 
 fn cut(after: u64, what: Fault) -> Script {
     let way = Way {
@@ -41,43 +48,170 @@ fn before(served: &Served, scripts: Vec<Script>) -> Proxy {
     })
 }
 
+/// A pool over two addresses of one server: what happens to one connection does not end the rooms
+/// of the other.
+async fn pool(endpoints: [SocketAddr; 2], options: PoolOptions) -> Pool {
+    let pool = Pool::connect(&endpoints.map(url), options).expect("good options");
+    pool.ready().await.expect("it connects");
+    pool
+}
+
 /// A subscriber through a pool hears what a publisher through the same pool says.
-async fn converse(pool: &Pool, room: &str) -> Seen {
-    let mut heard = pool
-        .subscribe(room, SubscribeOptions::default())
-        .expect("open");
-    heard.joined().await.expect("it joins");
-    let mut seen = Seen::default();
+async fn hears_itself(pool: &Pool, room: &str) -> Seen {
+    let heard = pool.subscribe(room, SubscribeOptions::default());
     let publishes = async {
         for number in 1..=LAST {
             pool.publish(room, &number).await.expect("published");
         }
     };
-    tokio::join!(publishes, seen.until(&mut heard, LAST));
-    seen
+    converse(heard.expect("open"), publishes).await
+}
+
+#[test]
+fn a_pool_sees_exactly_the_log_through_each_fault() {
+    let served = serve("");
+    for (index, (name, scripts)) in table().into_iter().enumerate() {
+        // Both endpoints fail, one after the other.
+        let (first, mut later) = (proxied(&served, &scripts), scripts.clone());
+        later.insert(0, Script::default());
+        let second = proxied(&served, &later);
+        let room = format!("chat:pooled-{index}");
+        let seen = run(async {
+            let endpoints = [first.address(), second.address()];
+            let pool = pool(endpoints, options(POLICIES[index % 4], index % 2)).await;
+            let seen = hears_itself(&pool, &room).await;
+            pool.close().await;
+            seen
+        });
+        eprintln!("{name}: recovered {} times", seen.recovered);
+        seen.assert_all(LAST);
+    }
+}
+
+#[test]
+fn a_pool_obeys_close_codes_of_every_class() {
+    let served = serve("");
+    let other = before(&served, Vec::new());
+    run(async {
+        let endpoints = [served.address("ws"), other.address()];
+        let mut pooled = options(PoolPolicy::LeastLoaded, 0);
+        // So many closes in a row are no reason to rest here.
+        pooled.client.breaker.failures = 100;
+        let pool = pool(endpoints, pooled).await;
+        let publisher = connect(served.address("ws"), quick());
+        for code in [
+            1000, 1008, 1009, 1011, 1012, 1013, 3000, 4100, 4105, 4199, 4200, 4999,
+        ] {
+            let room = format!("chat:pool-close-{code}");
+            let mut heard = pool
+                .subscribe(&room, SubscribeOptions::default())
+                .expect("open");
+            heard.joined().await.expect("it joins");
+            let mut seen = Seen::default();
+            publisher.publish(&room, &1_u64).await.expect("published");
+            seen.until(&mut heard, 1).await;
+            close_room(&served, &room, code);
+            publisher.publish(&room, &2_u64).await.expect("published");
+            publisher.publish(&room, &3_u64).await.expect("published");
+            seen.until(&mut heard, 3).await;
+            seen.assert_all(3);
+            assert_eq!(seen.recovered, 1, "{code}");
+        }
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_pool_goes_on_with_a_server_that_starts_anew() {
+    let served = serve("");
+    let address = served.address("ws");
+    run(async {
+        let pool = pool([address; 2], options(PoolPolicy::RoundRobin, 0)).await;
+        let mut heard = pool
+            .subscribe("chat:anew", SubscribeOptions::default())
+            .expect("open");
+        heard.joined().await.expect("it joins");
+        let mut seen = Seen::default();
+        for number in 1..=10_u64 {
+            pool.publish("chat:anew", &number).await.expect("published");
+        }
+        seen.until(&mut heard, 10).await;
+        served.terminate();
+        let (code, log) = served.end();
+        assert_eq!(code, Some(0), "{log}");
+        let served = serve_on(address.port(), "");
+        let publisher = connect(address, quick());
+        let mut number = 10;
+        // The new server forgets what it says while nobody is there to hear it.
+        while seen.lost.is_empty() {
+            number += 1;
+            publisher
+                .publish("chat:anew", &number)
+                .await
+                .expect("published");
+            let soon = Duration::from_millis(100);
+            _ = tokio::time::timeout(soon, seen.until(&mut heard, number)).await;
+        }
+        publisher
+            .publish("chat:anew", &(number + 1))
+            .await
+            .expect("published");
+        seen.until(&mut heard, number + 1).await;
+        assert_eq!(seen.lost, [Loss::EpochChanged]);
+        assert!(seen.numbers.is_sorted_by(|one, next| one < next));
+        pool.close().await;
+        drop(served);
+    });
+}
+
+#[test]
+fn a_pool_outlives_its_tokens() {
+    // The server takes no token by message, so no refresh helps, and each token expires.
+    let (served, _secret) = guarded(r#"["header"]"#);
+    run(async {
+        let mut pooled = options(PoolPolicy::RoundRobin, 0);
+        let (token, _) = provider(1);
+        pooled.client.token = Some(token);
+        pooled.client.breaker.failures = 100;
+        let pool = pool([served.address("ws"); 2], pooled).await;
+        let publisher = Options {
+            token: Some(provider(600).0),
+            ..quick()
+        };
+        let publisher = connect(served.address("ws"), publisher);
+        let mut heard = pool
+            .subscribe("chat:expiry", SubscribeOptions::default())
+            .expect("open");
+        heard.joined().await.expect("it joins");
+        let mut seen = Seen::default();
+        for number in 1.. {
+            publisher
+                .publish("chat:expiry", &number)
+                .await
+                .expect("published");
+            seen.until(&mut heard, number).await;
+            if seen.recovered >= 2 {
+                seen.assert_all(number);
+                break;
+            }
+        }
+        pool.close().await;
+    });
 }
 
 #[test]
 fn rooms_move_with_what_they_missed() {
     let served = serve("");
-    let policies = [
-        PoolPolicy::RoundRobin,
-        PoolPolicy::LeastLoaded,
-        PoolPolicy::Random,
-        PoolPolicy::ConsistentHash,
-    ];
-    for (index, policy) in policies.into_iter().enumerate() {
+    for (index, policy) in POLICIES.into_iter().enumerate() {
         for (what, spares) in [(Fault::Reset, 0), (Fault::Stall, 1), (Fault::HalfClose, 0)] {
             // Both endpoints fail, at different times, and again.
             let first = before(&served, vec![cut(2_000, what), cut(9_000, what)]);
             let second = before(&served, vec![cut(5_000, what), cut(3_000, what)]);
-            let endpoints = [url(first.address()), url(second.address())];
+            let endpoints = [first.address(), second.address()];
             let room = format!("chat:pool-{index}-{what:?}");
             let seen = run(async {
-                let pool =
-                    Pool::connect(&endpoints, options(policy, spares)).expect("good options");
-                pool.ready().await.expect("it connects");
-                let seen = converse(&pool, &room).await;
+                let pool = pool(endpoints, options(policy, spares)).await;
+                let seen = hears_itself(&pool, &room).await;
                 pool.close().await;
                 seen
             });

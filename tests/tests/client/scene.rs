@@ -82,6 +82,17 @@ pub(crate) fn connect(address: SocketAddr, options: Options) -> Client {
     Client::connect(&url(address), options).expect("good options")
 }
 
+/// Messages of the log that [`converse`] is about.
+pub(crate) const LAST: u64 = 300;
+
+/// What a subscriber sees while somebody publishes the numbers from 1 to [`LAST`].
+pub(crate) async fn converse(mut heard: Subscription, publishes: impl Future<Output = ()>) -> Seen {
+    heard.joined().await.expect("it joins");
+    let mut seen = Seen::default();
+    tokio::join!(publishes, seen.until(&mut heard, LAST));
+    seen
+}
+
 /// What a subscriber of a numbered log has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {

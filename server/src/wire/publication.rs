@@ -132,14 +132,20 @@ pub(crate) fn content_of_elsewhere(
     added: Added,
     bytes_max: usize,
 ) -> Option<Content> {
-    let (sender, value) = said_by(publication)?;
-    if !sender.is_none_or(is_sender) {
+    let (mut data, mut encoding) = (publication.data, publication.data_encoding);
+    if encoding.0 >= SIGNED_JSON.0 {
+        let signed = SignedParts::of(data, encoding)?;
+        if !is_sender(signed.sender()) {
+            return None;
+        }
+        (data, encoding) = (signed.data, signed.encoding);
+    }
+    if !is_written(data, encoding) {
         return None;
     }
-    let dialect = match value {
-        Value::Json(raw) => Raw::parse(raw.as_str()).map(|_| Dialect::NativeJson)?,
-        Value::Pack(pack) => Pack::parse(pack.as_bytes()).map(|_| Dialect::MessagePack)?,
-        Value::Bytes(_) => Dialect::MessagePack,
+    let dialect = match encoding {
+        JSON => Dialect::NativeJson,
+        _ => Dialect::MessagePack,
     };
     let frames = frames_of(is_present, dialect, publication, added, bytes_max).ok()?;
     Some(Content::of_elsewhere(publication, frames))
@@ -255,32 +261,53 @@ impl SignedData {
     }
 }
 
+/// What [`SignedData`] is made of, as it is written: whether any of it is valid is not looked at.
+struct SignedParts<'p> {
+    user: &'p str,
+    info: &'p str,
+    data: Data<'p>,
+    encoding: DataEncoding,
+}
+
+impl<'p> SignedParts<'p> {
+    fn of(data: Data<'p>, encoding: DataEncoding) -> Option<SignedParts<'p>> {
+        const DIGITS: usize = USER_DIGITS + INFO_DIGITS;
+        let bytes = data.bytes();
+        let len = |digits: std::ops::Range<usize>| {
+            let digits = str::from_utf8(bytes.get(digits)?).ok()?;
+            usize::from_str_radix(digits, 16).ok()
+        };
+        let user_end = DIGITS + len(0..USER_DIGITS)?;
+        let info_end = user_end + len(USER_DIGITS..DIGITS)?;
+        let text = |range: std::ops::Range<usize>| str::from_utf8(bytes.get(range)?).ok();
+        let (user, info) = (text(DIGITS..user_end)?, text(user_end..info_end)?);
+        let (data, encoding) = match (encoding, data) {
+            (SIGNED_JSON, Data::Text(text)) => (Data::Text(text.get(info_end..)?), JSON),
+            (SIGNED_PACK, Data::Binary(bytes)) => (Data::Binary(bytes.get(info_end..)?), PACK),
+            (SIGNED_BYTES, Data::Binary(bytes)) => (Data::Binary(bytes.get(info_end..)?), BYTES),
+            _ => return None,
+        };
+        Some(SignedParts {
+            user,
+            info,
+            data,
+            encoding,
+        })
+    }
+
+    fn sender(&self) -> Sender<'p> {
+        Sender {
+            user: (!self.user.is_empty()).then_some(self.user),
+            info: (!self.info.is_empty()).then(|| Value::Json(Raw::of_serializer(self.info))),
+        }
+    }
+}
+
 /// Who has sent data, and the data.
 #[cold]
 fn signed_in<'p>(data: Data<'p>, encoding: DataEncoding) -> Option<(Sender<'p>, Value<'p>)> {
-    const DIGITS: usize = USER_DIGITS + INFO_DIGITS;
-    let bytes = data.bytes();
-    let len = |digits: std::ops::Range<usize>| {
-        let digits = str::from_utf8(bytes.get(digits)?).ok()?;
-        usize::from_str_radix(digits, 16).ok()
-    };
-    let user_end = DIGITS + len(0..USER_DIGITS)?;
-    let info_end = user_end + len(USER_DIGITS..DIGITS)?;
-    let text = |range: std::ops::Range<usize>| str::from_utf8(bytes.get(range)?).ok();
-    let (user, info) = (text(DIGITS..user_end)?, text(user_end..info_end)?);
-    let value = match (encoding, data) {
-        (SIGNED_JSON, Data::Text(text)) => Value::Json(Raw::of_serializer(text.get(info_end..)?)),
-        (SIGNED_PACK, Data::Binary(bytes)) => {
-            Value::Pack(Pack::of_serializer(bytes.get(info_end..)?))
-        }
-        (SIGNED_BYTES, Data::Binary(bytes)) => Value::Bytes(bytes.get(info_end..)?),
-        _ => return None,
-    };
-    let sender = Sender {
-        user: (!user.is_empty()).then_some(user),
-        info: (!info.is_empty()).then(|| Value::Json(Raw::of_serializer(info))),
-    };
-    Some((sender, value))
+    let signed = SignedParts::of(data, encoding)?;
+    Some((signed.sender(), value_in(signed.data, signed.encoding)?))
 }
 
 /// The data of a publication, and who has sent it, where that is known.
@@ -317,8 +344,13 @@ pub(crate) fn shown_by(data: &OwnedData) -> Option<Value<'_>> {
 
 /// Whether what a member of another node shows is what it says it is.
 pub(crate) fn is_shown(data: &OwnedData) -> bool {
-    match (data.data_encoding(), data.data()) {
-        (JSON, Data::Text(text)) => Raw::parse(text).is_some(),
+    is_written(data.data(), data.data_encoding())
+}
+
+/// Whether data is one value as its encoding writes it, with nothing around it.
+fn is_written(data: Data<'_>, encoding: DataEncoding) -> bool {
+    match (encoding, data) {
+        (JSON, Data::Text(text)) => Raw::parse(text).is_some_and(|raw| raw.as_str() == text),
         (PACK, Data::Binary(bytes)) => Pack::parse(bytes).is_some(),
         (BYTES, Data::Binary(_)) => true,
         _ => false,
@@ -494,6 +526,50 @@ mod tests {
         for info in ["}\n{", "{", "{}{}", "nul", &long] {
             assert!(!publish("ann", info), "{info}");
         }
+    }
+
+    #[test]
+    fn what_another_node_brings_is_looked_at_before_it_is_believed() {
+        let taken = |data, data_encoding| {
+            let publication = Publication {
+                topic: Some(Topic::Room("r")),
+                kind: PublicationKind::Elsewhere { from: "0-1@n" },
+                data,
+                data_encoding,
+            };
+            content_of_elsewhere(|_| true, &publication, Added::Nothing, 1_000).is_some()
+        };
+        let signed = |info, value| SignedData::new("ann", info, value);
+        let good = [
+            signed("{}", Value::Json(Raw::NULL)),
+            signed("", Value::Pack(Pack::NIL)),
+            signed("", Value::Bytes(b"x")),
+        ];
+        for good in good {
+            let (data, encoding) = good.as_data();
+            assert!(taken(data, encoding), "{encoding:?}");
+        }
+        assert!(taken(Data::Text("[1]"), JSON) && taken(Data::Binary(b"\x91\x01"), PACK));
+        for text in ["", " 1", "1\n", "[1", "1 2", "x"] {
+            assert!(!taken(Data::Text(text), JSON), "{text}");
+            let signed = format!("{}{text}", "0".repeat(USER_DIGITS + INFO_DIGITS));
+            assert!(!taken(Data::Text(&signed), SIGNED_JSON), "{text}");
+        }
+        for bytes in [&b""[..], b"\xc1", b"\x91", b"\x01\x02", b"\xd9\x05ab"] {
+            assert!(!taken(Data::Binary(bytes), PACK), "{bytes:?}");
+            let digits = "0".repeat(USER_DIGITS + INFO_DIGITS);
+            let signed = [digits.as_bytes(), bytes].concat();
+            assert!(!taken(Data::Binary(&signed), SIGNED_PACK), "{bytes:?}");
+        }
+        // What a user shows is written into messages, too.
+        let shows = signed("{}", Value::Json(Raw::NULL));
+        let (Data::Text(text), encoding) = shows.as_data() else {
+            panic!("JSON is text");
+        };
+        assert!(!taken(Data::Text(&text.replace("{}", "{,")), encoding));
+        // The encodings are what they say.
+        assert!(!taken(Data::Binary(b"1"), JSON) && !taken(Data::Text("1"), PACK));
+        assert!(!taken(Data::Text("1"), DataEncoding(99)));
     }
 
     #[test]

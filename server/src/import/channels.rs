@@ -138,8 +138,10 @@ fn namespace(
     // Who asks for patches gets them where the server makes any, and everything otherwise.
     options.take("allowed_delta_types");
     options.take("delta_publish");
-    // Who asks for less may have less.
-    options.take("allow_tags_filter");
+    // Where nothing is said, who asks for less may have less.
+    if options.take("allow_tags_filter") == Some(Value::Bool(false)) {
+        set("tag_filters", "false");
+    }
     let rest: Vec<String> = options.given.keys().cloned().collect();
     for name in rest {
         let why = match name.contains("proxy") {

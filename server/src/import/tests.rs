@@ -182,7 +182,10 @@ fn namespaces() {
         history_read = "anyone"
         epoch_ttl = "2d"
     "#;
-    let chats = json!([with("chat", json!({"allow_history_for_subscriber": true}))]);
+    let chats = json!([with(
+        "chat",
+        json!({"allow_history_for_subscriber": true, "allow_tags_filter": true})
+    )]);
     check(
         &json!({"namespaces": chats, "global_history_meta_ttl": "48h"}),
         chat,
@@ -196,13 +199,14 @@ fn namespaces() {
         &[],
     );
     let prices = json!({"name": "prices", "history_size": 1, "history_ttl": "24h", "allow_history_for_client": true,
-        "allow_recovery": false, "force_recovery_mode": "cache"});
+        "allow_recovery": false, "force_recovery_mode": "cache", "allow_tags_filter": false});
     let page = r#"
         [namespaces.prices]
         history = 1
         history_ttl = "1d"
         history_read = "users"
         last = "newest"
+        tag_filters = false
     "#;
     check(&json!({"namespaces": [prices]}), page, 0, &[]);
     let open = json!({"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true});

@@ -126,7 +126,7 @@ impl Material {
         } = settings;
         let (origin, bytes, kind) = if let Some(path) = &secret_file.0 {
             (shown(path), read_file(path)?, MaterialKind::Secret)
-        } else if let Some(variable) = &secret_variable.0 {
+        } else if let Some(variable) = &secret_variable.0.0 {
             let bytes = read_variable(variable)?;
             (format!("variable {variable}"), bytes, MaterialKind::Secret)
         } else if let Some(path) = &public_key.0 {

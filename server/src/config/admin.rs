@@ -38,7 +38,7 @@ impl AdminSettings {
     /// # Errors
     /// It is not there, or is none.
     pub(crate) fn token(&self) -> Result<Option<AdminToken>, TokenError> {
-        match (&self.token_file.0, &self.token_env.0) {
+        match (&self.token_file.0, &self.token_env.0.0) {
             (Some(path), _) => AdminToken::from_file(path).map(Some),
             (None, Some(name)) => AdminToken::from_variable(name).map(Some),
             (None, None) => Ok(None),
@@ -47,7 +47,7 @@ impl AdminSettings {
 
     /// Whether there is a token.
     pub(crate) fn has_token(&self) -> bool {
-        self.token_file.0.is_some() || self.token_env.0.is_some()
+        self.token_file.0.is_some() || self.token_env.0.0.is_some()
     }
 
     /// These settings, with what of the others is exchanged while the port serves.
@@ -84,7 +84,7 @@ impl AdminSettings {
     /// What does not fit together, as key and rule.
     pub(super) fn problems(&self) -> Vec<(&'static str, &'static str)> {
         let mut problems = Vec::new();
-        if self.token_file.0.is_some() && self.token_env.0.is_some() {
+        if self.token_file.0.is_some() && self.token_env.0.0.is_some() {
             let rule = "must be none where admin.token_file names a file";
             problems.push(("admin.token_env", rule));
         }

@@ -79,7 +79,7 @@ fn material_problem(
 fn count(material: &MaterialSettings) -> usize {
     let given = [
         material.secret_file.0.is_some(),
-        material.secret_variable.0.is_some(),
+        material.secret_variable.0.0.is_some(),
         material.public_key.0.is_some(),
     ];
     given.into_iter().filter(|given| *given).count()

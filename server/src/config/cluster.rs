@@ -101,7 +101,7 @@ impl ClusterSettings {
         if self.is_one_of_many() && self.urls.0.is_empty() {
             problems.push(("cluster.url", "must name the broker (cluster.broker)"));
         }
-        if self.password_file.0.is_some() && self.password_env.0.is_some() {
+        if self.password_file.0.is_some() && self.password_env.0.0.is_some() {
             problems.push((
                 "cluster.password_env",
                 "must be none where cluster.password_file is not",
@@ -154,7 +154,7 @@ impl ClusterSettings {
 
     fn password(&self) -> Result<Option<BrokerPassword>, PasswordFault> {
         let fault = |key, why: String| PasswordFault { key, why };
-        let (key, text) = match (&self.password_file.0, &self.password_env.0) {
+        let (key, text) = match (&self.password_file.0, &self.password_env.0.0) {
             (None, None) => return Ok(None),
             (Some(path), _) => {
                 let key = "cluster.password_file";
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(settings.problems(), []);
         let told = settings.options().expect("no password").expect("a node");
         assert_eq!(told.credentials.file, Some("/nats.creds".into()));
-        settings.password_env.0 = Some("NO_SUCH_VARIABLE_IS_SET".to_owned());
+        settings.password_env.0.0 = Some("NO_SUCH_VARIABLE_IS_SET".to_owned());
         let fault = settings.options().expect_err("there is no password");
         assert_eq!(fault.key, "cluster.password_env");
     }

@@ -56,7 +56,7 @@ impl GatewaySettings {
             problems.push(("gateway.socket", rule));
         }
         let secret = &self.secret;
-        if secret.secret_file.0.is_some() && secret.secret_variable.0.is_some() {
+        if secret.secret_file.0.is_some() && secret.secret_variable.0.0.is_some() {
             let rule = "must be none where gateway.secret_file names a file";
             problems.push(("gateway.secret_env", rule));
         }

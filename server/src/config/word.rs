@@ -25,21 +25,16 @@ impl ConfigValue for Word {
 
 /// The name of an environment variable, or none. Those of the server have meanings of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct VariableName(pub(crate) Option<String>);
+pub(crate) struct VariableName(pub(crate) Word);
 
 impl ConfigValue for VariableName {
     fn read(&mut self, text: &str) -> Option<()> {
-        self.0 = match text {
-            NONE => None,
-            text if text.starts_with(VARIABLE_PREFIX) || text.contains('=') => return None,
-            text if is_short_and_plain(text) => Some(text.to_owned()),
-            _ => return None,
-        };
-        Some(())
+        let is_ours = text.starts_with(VARIABLE_PREFIX) || text.contains('=');
+        (!is_ours).then(|| self.0.read(text))?
     }
 
     fn show(&self) -> String {
-        self.0.as_deref().unwrap_or(NONE).to_owned()
+        self.0.show()
     }
 }
 

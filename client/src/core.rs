@@ -173,10 +173,7 @@ impl Core {
     }
 
     fn enter(&mut self, event: StateEvent) {
-        let state = next(self.state, event);
-        if state != self.state {
-            self.state = state;
-        }
+        self.state = next(self.state, event);
     }
 
     /// What is to be called now that the core is not locked any more.

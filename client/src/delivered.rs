@@ -8,7 +8,7 @@ use crate::entry::{Answer, Entry, KeyOrigin, Purpose, Wants};
 use crate::error::Error;
 use crate::keyed::KeyedRooms;
 use crate::message::{
-    Delivery, ErrorAnswer, Extras, Held, JoinAnswer, JoinedRooms, Message, Origin,
+    Delivery, ErrorAnswer, Extras, JoinAnswer, JoinedRooms, Message, Origin, Received,
 };
 use crate::rooms::TakesKeys;
 use shardcast_protocol::dialect::{ServerMessage, Unread};
@@ -33,14 +33,14 @@ pub(crate) fn message(
             scratch.text.shrink_to(SCRATCH_BYTES_KEPT);
             scratch.text.push_str(sender);
             scratch.text.push_str(text);
-            Held::Json(Arc::from(&*scratch.text))
+            Received::Json(Arc::from(&*scratch.text))
         }
         Unread::Pack(bytes) => {
             scratch.bytes.clear();
             scratch.bytes.shrink_to(SCRATCH_BYTES_KEPT);
             scratch.bytes.extend_from_slice(sender.as_bytes());
             scratch.bytes.extend_from_slice(bytes);
-            Held::Pack(Arc::from(&*scratch.bytes))
+            Received::Pack(Arc::from(&*scratch.bytes))
         }
     };
     let trace = said

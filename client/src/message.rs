@@ -139,7 +139,7 @@ pub struct PresenceEvent {
 pub struct Message {
     pub(crate) room: Option<Arc<str>>,
     /// The sender's connection or the event's name, and the data behind it.
-    pub(crate) held: Held,
+    pub(crate) held: Received,
     pub(crate) sender_bytes: u32,
     pub(crate) origin: Origin,
     pub(crate) offset: Option<u64>,
@@ -148,16 +148,16 @@ pub struct Message {
 
 /// What a message keeps of what was received, in the connection's encoding.
 #[derive(Clone)]
-pub(crate) enum Held {
+pub(crate) enum Received {
     Json(Arc<str>),
     Pack(Arc<[u8]>),
 }
 
-impl Held {
+impl Received {
     fn as_bytes(&self) -> &[u8] {
         match self {
-            Held::Json(text) => text.as_bytes(),
-            Held::Pack(bytes) => bytes,
+            Received::Json(text) => text.as_bytes(),
+            Received::Pack(bytes) => bytes,
         }
     }
 }
@@ -204,8 +204,8 @@ impl Message {
     fn sender(&self) -> &str {
         let end = self.sender_bytes as usize;
         match &self.held {
-            Held::Json(text) => &text[..end],
-            Held::Pack(bytes) => str::from_utf8(&bytes[..end]).unwrap_or_default(),
+            Received::Json(text) => &text[..end],
+            Received::Pack(bytes) => str::from_utf8(&bytes[..end]).unwrap_or_default(),
         }
     }
 
@@ -234,16 +234,16 @@ impl Message {
     /// How the data is written.
     pub fn encoding(&self) -> Encoding {
         match self.held {
-            Held::Json(_) => Encoding::Json,
-            Held::Pack(_) => Encoding::MessagePack,
+            Received::Json(_) => Encoding::Json,
+            Received::Pack(_) => Encoding::MessagePack,
         }
     }
 
     fn unread(&self) -> Unread<'_> {
         let start = self.sender_bytes as usize;
         match &self.held {
-            Held::Json(text) => Unread::Json(&text[start..]),
-            Held::Pack(bytes) => Unread::Pack(&bytes[start..]),
+            Received::Json(text) => Unread::Json(&text[start..]),
+            Received::Pack(bytes) => Unread::Pack(&bytes[start..]),
         }
     }
 

@@ -1,8 +1,8 @@
 //! What a server says in the native dialect, as a client reads it: the keys that decide where a
 //! message belongs, found in one pass.
 //!
-//! Invariant: no key of a message that is handed out stands there twice. Its data, and in JSON every
-//! value that is no key of these, is not looked at. Answers have further keys, which whoever asked
+//! Invariant: no key of a message that is handed out stands there twice. Its data is not looked at,
+//! and in JSON no value is that has another key. Answers have further keys, which whoever asked
 //! reads by itself. Called by clients.
 
 use super::fields::{Fields, Span, Wrong, escaped_key};

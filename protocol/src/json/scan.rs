@@ -10,7 +10,6 @@
 //! (`bench/results/json_scan.md`).
 
 use super::plain::{last_word, skip_plain, special_bytes, word_at};
-use super::span::value_end;
 use super::string::unescape;
 use std::borrow::Cow;
 use thiserror::Error;
@@ -29,8 +28,8 @@ pub(crate) struct SyntaxError {
 /// A position in a JSON text.
 #[derive(Debug)]
 pub(crate) struct JsonScanner<'b> {
-    text: &'b str,
-    at: usize,
+    pub(super) text: &'b str,
+    pub(super) at: usize,
 }
 
 impl<'b> JsonScanner<'b> {
@@ -151,16 +150,6 @@ impl<'b> JsonScanner<'b> {
         let plain = &self.text[self.at..end];
         self.at = end + 1;
         Some(plain)
-    }
-
-    /// Takes one value after white space as it was sent, without a look at whether it is JSON
-    /// inside: for who hands it on to somebody that reads it.
-    #[inline]
-    pub(crate) fn unread(&mut self) -> Result<&'b str, SyntaxError> {
-        let bytes = self.text.as_bytes();
-        let start = skip_space(bytes, self.at);
-        self.at = value_end(bytes, start)?;
-        Ok(&self.text[start..self.at])
     }
 
     /// Only white space may follow the last value.
@@ -294,7 +283,7 @@ impl Containers {
 }
 
 #[inline(always)]
-fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     // Almost always the first byte ends the loop, by being greater than a space: clients send
     // compact JSON.
     while let Some(&byte) = bytes.get(at)

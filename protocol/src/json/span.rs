@@ -1,15 +1,27 @@
 //! Where a value ends, for a reader that hands it on as it came: its strings end, and as many
 //! brackets are closed as were opened. Whether it is JSON is for whoever reads it.
 //!
-//! Invariant: no value is nested so deeply that finding its end takes memory. Called by the
-//! scanner.
+//! Invariant: no value is nested so deeply that finding its end takes memory. Called by what
+//! reads a server's messages.
 
 use super::plain::word_at;
-use super::scan::{SyntaxError, skip_string};
+use super::scan::{JsonScanner, SyntaxError, skip_space, skip_string};
+
+impl<'b> JsonScanner<'b> {
+    /// Takes one value after white space as it was sent, without a look at whether it is JSON
+    /// inside: for who hands it on to somebody that reads it.
+    #[inline]
+    pub(crate) fn unread(&mut self) -> Result<&'b str, SyntaxError> {
+        let bytes = self.text.as_bytes();
+        let start = skip_space(bytes, self.at);
+        self.at = value_end(bytes, start)?;
+        Ok(&self.text[start..self.at])
+    }
+}
 
 /// The end of the value that begins at `at`.
 #[inline]
-pub(super) fn value_end(bytes: &[u8], at: usize) -> Result<usize, SyntaxError> {
+fn value_end(bytes: &[u8], at: usize) -> Result<usize, SyntaxError> {
     match bytes.get(at) {
         Some(b'"') => skip_string(bytes, at + 1),
         Some(b'{' | b'[') => container_end(bytes, at + 1),

@@ -530,7 +530,7 @@ mod tests {
 
     #[test]
     fn what_another_node_brings_is_looked_at_before_it_is_believed() {
-        let taken = |data, data_encoding| {
+        let taken = |data: Data<'_>, data_encoding| {
             let publication = Publication {
                 topic: Some(Topic::Room("r")),
                 kind: PublicationKind::Elsewhere { from: "0-1@n" },

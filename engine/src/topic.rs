@@ -5,6 +5,7 @@ pub(crate) mod acknowledging;
 pub(crate) mod acks;
 pub(crate) mod admitting;
 pub(crate) mod batch;
+pub(crate) mod bounded;
 pub(crate) mod busiest;
 pub(crate) mod catching_up;
 pub(crate) mod congestion;

@@ -6,32 +6,24 @@
 //! look at one word. Made by whoever starts an engine; written by [`crate::events`] where a home
 //! publishes.
 
+use crate::topic::bounded::{BoundedReceiver, BoundedSender, HasBytes, bounded};
 use crate::topic::key::{TopicKey, TopicName};
 use crate::topic::publication::{Content, Publication};
-use flume::{Receiver, Sender, TrySendError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The way out ([`crate::Config::relay`]). Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Relay {
-    sender: Sender<Relayed>,
-    state: Arc<RelayState>,
+    sender: BoundedSender<Relayed>,
+    dropped: Arc<AtomicU64>,
 }
 
 /// The end of whoever brings it on.
 #[derive(Debug)]
 pub struct RelayReader {
-    receiver: Receiver<Relayed>,
-    state: Arc<RelayState>,
-}
-
-#[derive(Debug)]
-struct RelayState {
-    bytes_max: u64,
-    /// Of what waits.
-    bytes: AtomicU64,
-    dropped: AtomicU64,
+    receiver: BoundedReceiver<Relayed>,
+    dropped: Arc<AtomicU64>,
 }
 
 /// One publication on its way out.
@@ -47,17 +39,13 @@ impl Relay {
     /// Both ends. At most so many publications wait, and about so many bytes: one publication more
     /// for each shard.
     pub fn new(waiting_max: usize, bytes_max: usize) -> (Relay, RelayReader) {
-        let (sender, receiver) = flume::bounded(waiting_max.max(1));
-        let state = Arc::new(RelayState {
-            bytes_max: bytes_max as u64,
-            bytes: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-        });
+        let (sender, receiver) = bounded(waiting_max, bytes_max);
+        let dropped = Arc::new(AtomicU64::new(0));
         let relay = Relay {
             sender,
-            state: state.clone(),
+            dropped: dropped.clone(),
         };
-        (relay, RelayReader { receiver, state })
+        (relay, RelayReader { receiver, dropped })
     }
 
     /// Takes a publication of this process along.
@@ -65,21 +53,13 @@ impl Relay {
         if !content.is_of_this_process() {
             return;
         }
-        let bytes = content.bytes() as u64;
         let relayed = Relayed {
             topic: topic.map(TopicName::of),
             content: content.clone(),
-            bytes,
+            bytes: content.bytes() as u64,
         };
-        let before = self.state.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let is_taken = before < self.state.bytes_max
-            && match self.sender.try_send(relayed) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-            };
-        if !is_taken {
-            self.state.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.state.dropped.fetch_add(1, Ordering::Relaxed);
+        if self.sender.send(relayed).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -87,7 +67,7 @@ impl Relay {
 /// The same way out.
 impl PartialEq for Relay {
     fn eq(&self, other: &Relay) -> bool {
-        self.sender.same_channel(&other.sender)
+        self.sender.is_same(&other.sender)
     }
 }
 
@@ -96,24 +76,17 @@ impl Eq for Relay {}
 impl RelayReader {
     /// The next publication, on any async runtime. `None`: the engine has stopped.
     pub async fn recv(&self) -> Option<Relayed> {
-        let relayed = self.receiver.recv_async().await.ok()?;
-        Some(self.taken(relayed))
+        self.receiver.recv().await
     }
 
     /// The next publication, if there is one by now.
     pub fn try_recv(&self) -> Option<Relayed> {
-        let relayed = self.receiver.try_recv().ok()?;
-        Some(self.taken(relayed))
-    }
-
-    fn taken(&self, relayed: Relayed) -> Relayed {
-        self.state.bytes.fetch_sub(relayed.bytes, Ordering::Relaxed);
-        relayed
+        self.receiver.try_recv()
     }
 
     /// Publications that found no room so far.
     pub fn dropped(&self) -> u64 {
-        self.state.dropped.load(Ordering::Relaxed)
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Publications that wait.
@@ -123,7 +96,13 @@ impl RelayReader {
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
+        self.len() == 0
+    }
+}
+
+impl HasBytes for Relayed {
+    fn bytes(&self) -> u64 {
+        self.bytes
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::query::gather::QueryKey;
 use crate::topic::acks::AckRule;
 use crate::topic::key::{Topic, TopicKey};
+use crate::topic::log::jumps::Jumps;
 use crate::topic::log::options::SlowReader;
 use crate::topic::log::range::{Range, ReadMode};
 use crate::topic::publication::{Content, RecordedTrace};
@@ -61,6 +62,8 @@ pub(crate) enum Delivery {
         /// As many as are to be named.
         members: u16,
     },
+    /// The offsets of a topic jump, whose members may acknowledge.
+    Jumped(Box<Jumped>),
     /// What a cursor asked for. Members change by it as by a join.
     CaughtUp(Box<CaughtUp>),
     /// What became of a message that a connection posted.
@@ -91,6 +94,7 @@ impl Delivery {
             | Delivery::List {
                 topic, encoding, ..
             } => Some((Some(topic.topic()), *encoding)),
+            Delivery::Jumped(jumped) => Some((Some(jumped.topic.topic()), jumped.encoding)),
             Delivery::Next(next) => {
                 let topic = next.parcel.topic.as_ref().map(TopicKey::topic);
                 Some((topic, next.parcel.encoding))
@@ -130,6 +134,7 @@ impl Delivery {
             Delivery::Traced(traced) => traced.delivery.frame_bytes(),
             Delivery::Joined(_)
             | Delivery::CaughtUp(_)
+            | Delivery::Jumped(_)
             | Delivery::Left { .. }
             | Delivery::Refused { .. }
             | Delivery::Unencodable { .. }
@@ -154,14 +159,28 @@ pub(crate) struct Joined {
 }
 
 /// What a join found in the topic's log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct JoinedAt {
     pub(crate) answer: JoinedLog,
+    /// That of the newest publication.
+    pub(crate) ordinal: u64,
+    /// Where the log's offsets jump, as far as the member acknowledges by them.
+    pub(crate) jumps: Jumps,
     pub(crate) slow_reader: SlowReader,
-    /// From where the connection reads the log, before it is sent what is published.
+    /// The ordinal from where the connection reads the log, before it is sent what is published.
     pub(crate) cursor: Option<(u64, ReadMode)>,
     /// When what it does not acknowledge is sent again.
     pub(crate) acks: Option<AckRule>,
+}
+
+/// From one publication on, a topic's offsets are ahead of its ordinals.
+#[derive(Debug)]
+pub(crate) struct Jumped {
+    pub(crate) topic: TopicKey,
+    pub(crate) encoding: EncodingId,
+    /// Those of that publication.
+    pub(crate) ordinal: u64,
+    pub(crate) offset: u64,
 }
 
 /// What a cursor asked for.
@@ -242,8 +261,8 @@ pub(crate) struct Parcel {
     pub(crate) topic: Option<TopicKey>,
     pub(crate) encoding: EncodingId,
     pub(crate) frame: Frame,
-    /// Its place in its topic's log; 0: it is not kept.
-    pub(crate) offset: u64,
+    /// Its ordinal in its topic's log; 0: it is not kept.
+    pub(crate) ordinal: u64,
     /// Left out, if it is on the receiving shard.
     pub(crate) except: Option<Ticket>,
     pub(crate) report: Option<QueryKey>,

@@ -19,7 +19,6 @@ use crate::topic::key::{Topic, TopicKey};
 use crate::topic::log::options::LogClass;
 use crate::topic::log::step::LogStep;
 use crate::topic::presence::options::PresenceClass;
-use crate::topic::publication::Position;
 use crate::topic::sequencer::Publisher;
 use crate::topic::target::{Publish, Target, Wants};
 use crate::types::answer::{Notice, Reply, Report};
@@ -134,11 +133,10 @@ impl Handle {
         &self,
         to: Target<'_>,
         mut publish: Publish,
-        place: Position,
+        place: GivenPlace,
     ) -> Result<(), Refused> {
         if let Some(keep) = &mut publish.keep {
-            let Position { epoch, offset } = place;
-            keep.place = Some(GivenPlace { epoch, offset });
+            keep.place = Some(Box::new(place));
         }
         let sent = self.home(to).send(publication(to, publish, None));
         sent.map_err(|back| back.0)

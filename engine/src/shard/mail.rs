@@ -482,6 +482,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     JoinRefused::TooMany => core.close_for_too_many(who),
                 }
             }
+            Delivery::Jumped(jumped) => core.topics.jumped(&jumped),
             Delivery::CaughtUp(caught_up) => self.take_range(*caught_up),
             Delivery::Joined(joined) => {
                 let answer = core.topics.joined(slots, joined, subscribers);

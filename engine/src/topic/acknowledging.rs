@@ -7,12 +7,14 @@ use crate::connection::membership::MemberPlace;
 use crate::connection::phase::Phase;
 use crate::connection::slot::{Flags, Slots};
 use crate::driver::boundary::Millis;
+use crate::message::delivery::Jumped;
 use crate::message::lane::Mailbox;
 use crate::query::gather::Outcome;
 use crate::topic::acks::{AckRule, Acks, Late};
 use crate::topic::batch::{FanOut, Recipients};
 use crate::topic::cursor::{Cursor, CursorState};
 use crate::topic::key::{Topic, TopicName};
+use crate::topic::log::jumps::Jumps;
 use crate::topic::log::range::{Range, ReadMode};
 use crate::topic::topics::Topics;
 use crate::types::history::{Missed, MissedReason};
@@ -56,12 +58,34 @@ impl Topics {
     }
 
     /// A member acknowledges from here on.
-    pub(super) fn expect_acks(&mut self, who: Ticket, subscribers: u32, rule: AckRule, acked: u64) {
+    pub(super) fn expect_acks(
+        &mut self,
+        who: Ticket,
+        subscribers: u32,
+        rule: AckRule,
+        (acked, jumps): (u64, Jumps),
+    ) {
         let local = self.local.subscribers(subscribers);
         let log = local.log.as_mut().expect("it has just heard of the log");
         let acks = log.acks.get_or_insert_with(|| Box::new(Acks::new(rule)));
-        acks.insert(who, acked);
+        acks.insert(who, acked, jumps);
         self.ack_times.begin_use();
+    }
+
+    /// The offsets of a topic's log jump: what its members acknowledge is understood by that.
+    #[cold]
+    pub(crate) fn jumped(&mut self, jumped: &Jumped) {
+        let Jumped {
+            topic,
+            encoding,
+            ordinal,
+            offset,
+        } = jumped;
+        if let Some(subscribers) = self.local.find(*encoding, topic.topic())
+            && let Some(acks) = self.local.subscribers(subscribers).acks()
+        {
+            acks.jump(*ordinal, *offset);
+        }
     }
 
     /// It is a member no more.
@@ -100,12 +124,12 @@ impl Topics {
     /// who acknowledge.
     pub(crate) fn report(&mut self, mail: &mut Mailbox, now: Millis, fan_out: &FanOut) {
         let outcome = fan_out.outcome().expect("it is reported");
-        if let (Recipients::Topic(subscribers), 1..) = (fan_out.recipients, fan_out.offset())
+        if let (Recipients::Topic(subscribers), 1..) = (fan_out.recipients, fan_out.ordinal())
             && self.local.subscribers(subscribers).acks().is_some()
         {
-            let (offset, except) = (fan_out.offset(), fan_out.left_out());
+            let (ordinal, except) = (fan_out.ordinal(), fan_out.left_out());
             return self.with_acks(mail, subscribers, |acks, done| {
-                acks.wait(outcome, offset, except, now, done);
+                acks.wait(outcome, ordinal, except, now, done);
             });
         }
         mail.enqueue_outcome(outcome);

@@ -7,7 +7,8 @@
 
 use crate::driver::boundary::Millis;
 use crate::query::gather::{Outcome, Part, QueryKey};
-use crate::topic::log::options::AckOptions;
+use crate::topic::log::jumps::Jumps;
+use crate::topic::log::options::{AckOptions, LogOptions};
 use crate::types::answer::Report;
 use crate::types::ticket::Ticket;
 use foldhash::quality::RandomState;
@@ -24,8 +25,12 @@ pub(crate) struct AckRule {
 #[derive(Debug)]
 pub(crate) struct Acks {
     rule: AckRule,
-    /// The offset of the newest publication that went to the members.
+    /// The ordinal of the newest publication that went to the members.
     last: u64,
+    /// From what some member has not acknowledged on.
+    jumps: Jumps,
+    /// So many make a look for what nobody needs any more worth while.
+    jumps_before_look: usize,
     members: Vec<AckMember>,
     /// By slot, where in `members`.
     places: HashMap<u32, u32, RandomState>,
@@ -33,7 +38,7 @@ pub(crate) struct Acks {
     marks: VecDeque<Mark>,
     /// The members before `next` are looked at.
     look: Option<Look>,
-    /// In the order of their offsets, and of their deadlines.
+    /// In the order of their ordinals, and of their deadlines.
     reports: VecDeque<AwaitedReport>,
     /// When it is looked at next, as [`AckTimes`] knows it.
     scheduled: Option<Millis>,
@@ -56,20 +61,20 @@ struct AckMember {
 struct Mark {
     since: Millis,
     due: Millis,
-    offset: u64,
+    ordinal: u64,
 }
 
-/// Who has not acknowledged up to this offset is late.
+/// Who has not acknowledged up to this ordinal is late.
 #[derive(Clone, Copy, Debug)]
 struct Look {
-    offset: u64,
+    ordinal: u64,
     next: usize,
 }
 
 /// This shard's part of a report that waits for acknowledgements.
 #[derive(Debug)]
 pub(crate) struct AwaitedReport {
-    pub(crate) offset: u64,
+    pub(crate) ordinal: u64,
     pub(crate) key: QueryKey,
     pub(crate) parcels: u16,
     pub(crate) report: Report,
@@ -83,7 +88,7 @@ pub(crate) struct AwaitedReport {
 /// What becomes of a member that is late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Late {
-    /// It is sent everything again from this offset on.
+    /// It is sent everything again from this ordinal on.
     Again(u64),
     /// It was sent so many often enough, and is not sent them again.
     GivenUp(u64),
@@ -107,11 +112,18 @@ impl Acks {
     /// Marks that a topic may have: those of one timeout, and some more where its members could not
     /// be looked at in time.
     const MARKS_MAX: usize = 16;
+    /// Jumps of offsets that are known; of more, the oldest is forgotten, and what is acknowledged
+    /// of that time does not count: it is sent again.
+    const JUMPS_MAX: usize = *LogOptions::PUBLICATIONS.end() as usize;
+    /// So many are kept without a look for what nobody needs any more.
+    const JUMPS_BEFORE_LOOK: usize = 64;
 
     pub(crate) fn new(rule: AckRule) -> Acks {
         Acks {
             rule,
             last: 0,
+            jumps: Jumps::default(),
+            jumps_before_look: Self::JUMPS_BEFORE_LOOK,
             members: Vec::new(),
             places: HashMap::default(),
             marks: VecDeque::new(),
@@ -121,8 +133,13 @@ impl Acks {
         }
     }
 
-    /// A connection becomes a member, which has everything up to an offset.
-    pub(crate) fn insert(&mut self, who: Ticket, acked: u64) {
+    /// A connection becomes a member, which has everything up to an ordinal, of a log whose offsets
+    /// jump like this.
+    pub(crate) fn insert(&mut self, who: Ticket, acked: u64, jumps: Jumps) {
+        match self.members.is_empty() {
+            true => self.jumps = jumps,
+            false => self.jumps.learn(jumps),
+        }
         self.last = self.last.max(acked);
         self.places.insert(who.slot, self.members.len() as u32);
         self.members.push(AckMember {
@@ -164,23 +181,36 @@ impl Acks {
         }
     }
 
-    /// A member has everything of these offsets, or is not waited for any more: reports of them
+    /// A member has everything of these ordinals, or is not waited for any more: reports of them
     /// count it as so many that have acknowledged.
     fn settle(&mut self, who: Ticket, after: u64, until: u64, acknowledged: u32) {
         let first = self
             .reports
-            .partition_point(|report| report.offset <= after);
+            .partition_point(|report| report.ordinal <= after);
         let settled = self.reports.range_mut(first..);
-        let settled = settled.take_while(|report| report.offset <= until);
+        let settled = settled.take_while(|report| report.ordinal <= until);
         for report in settled.filter(|report| report.except != Some(who)) {
             report.report.acknowledged += acknowledged;
             report.missing = report.missing.saturating_sub(1);
         }
     }
 
+    /// The next publication has this ordinal and this offset.
+    pub(crate) fn jump(&mut self, ordinal: u64, offset: u64) {
+        self.jumps.push(ordinal, offset);
+        if self.jumps.len() > self.jumps_before_look {
+            let acked = self.members.iter().map(|member| member.acked).min();
+            self.jumps.forget_before(acked.unwrap_or(ordinal));
+            self.jumps_before_look = Self::JUMPS_BEFORE_LOOK.max(2 * self.jumps.len());
+        }
+        if self.jumps.len() > Self::JUMPS_MAX {
+            self.jumps.forget_oldest();
+        }
+    }
+
     /// Something was published here.
-    pub(crate) fn reach(&mut self, offset: u64, now: Millis) {
-        self.last = self.last.max(offset);
+    pub(crate) fn reach(&mut self, ordinal: u64, now: Millis) {
+        self.last = self.last.max(ordinal);
         self.mark(now);
     }
 
@@ -189,17 +219,17 @@ impl Acks {
         if self.members.is_empty() {
             return;
         }
-        let (window, offset) = (self.rule.window_ms(), self.last);
+        let (window, ordinal) = (self.rule.window_ms(), self.last);
         let is_full = self.marks.len() >= Self::MARKS_MAX;
         match self.marks.back_mut() {
-            Some(mark) if now < mark.since + window => mark.offset = offset,
+            Some(mark) if now < mark.since + window => mark.ordinal = ordinal,
             Some(mark) if is_full => {
-                (mark.offset, mark.due) = (offset, now + window + self.rule.timeout_ms);
+                (mark.ordinal, mark.due) = (ordinal, now + window + self.rule.timeout_ms);
             }
             Some(_) | None => self.marks.push_back(Mark {
                 since: now,
                 due: now + window + self.rule.timeout_ms,
-                offset,
+                ordinal,
             }),
         }
     }
@@ -207,30 +237,30 @@ impl Acks {
     /// A member has everything up to an offset, by its own word. Reports that are complete by that
     /// are appended. How many publications it said it of.
     pub(crate) fn acknowledge(&mut self, who: Ticket, offset: u64, done: &mut Vec<Outcome>) -> u64 {
-        let offset = offset.min(self.last);
-        let Some(before) = self.advance(who, offset) else {
+        let ordinal = self.jumps.up_to(offset).min(self.last);
+        let Some(before) = self.advance(who, ordinal) else {
             return 0;
         };
-        self.settle(who, before, offset, 1);
+        self.settle(who, before, ordinal, 1);
         self.take_done(done);
-        offset - before
+        ordinal - before
     }
 
-    /// A member need not acknowledge anything up to an offset: it is not sent it any more.
-    pub(crate) fn excuse(&mut self, who: Ticket, offset: u64, done: &mut Vec<Outcome>) {
-        if let Some(before) = self.advance(who, offset.min(self.last)) {
-            self.settle(who, before, offset, 0);
+    /// A member need not acknowledge anything up to an ordinal: it is not sent it any more.
+    pub(crate) fn excuse(&mut self, who: Ticket, ordinal: u64, done: &mut Vec<Outcome>) {
+        if let Some(before) = self.advance(who, ordinal.min(self.last)) {
+            self.settle(who, before, ordinal, 0);
             self.take_done(done);
         }
     }
 
-    fn advance(&mut self, who: Ticket, offset: u64) -> Option<u64> {
+    fn advance(&mut self, who: Ticket, ordinal: u64) -> Option<u64> {
         let member = &mut self.members[*self.places.get(&who.slot)? as usize];
-        if offset <= member.acked {
+        if ordinal <= member.acked {
             return None;
         }
         member.attempts = 0;
-        Some(std::mem::replace(&mut member.acked, offset))
+        Some(std::mem::replace(&mut member.acked, ordinal))
     }
 
     /// A report waits until everybody has acknowledged its publication, but one who is not sent it,
@@ -238,7 +268,7 @@ impl Acks {
     pub(crate) fn wait(
         &mut self,
         outcome: Outcome,
-        offset: u64,
+        ordinal: u64,
         except: Option<Ticket>,
         now: Millis,
         done: &mut Vec<Outcome>,
@@ -247,9 +277,9 @@ impl Acks {
             return done.push(outcome);
         };
         let awaited = self.members.iter();
-        let awaited = awaited.filter(|it| it.acked < offset && Some(it.who) != except);
+        let awaited = awaited.filter(|it| it.acked < ordinal && Some(it.who) != except);
         self.reports.push_back(AwaitedReport {
-            offset,
+            ordinal,
             key: outcome.key,
             parcels: outcome.parcels,
             report,
@@ -288,8 +318,8 @@ impl Acks {
                 Some(look) => look,
                 None => {
                     let mark = self.marks.pop_front_if(|mark| mark.due <= now)?;
-                    let (offset, next) = (mark.offset, 0);
-                    self.look.insert(Look { offset, next })
+                    let (ordinal, next) = (mark.ordinal, 0);
+                    self.look.insert(Look { ordinal, next })
                 }
             };
             while let Some(member) = self.members.get(look.next) {
@@ -298,7 +328,7 @@ impl Acks {
                 }
                 *budget -= 1;
                 look.next += 1;
-                if member.acked < look.offset && member.not_before <= now {
+                if member.acked < look.ordinal && member.not_before <= now {
                     return Some(member.who);
                 }
             }
@@ -322,7 +352,7 @@ impl Acks {
         Some(Late::GivenUp(given_up))
     }
 
-    /// The offset of the newest publication that went to the members.
+    /// The ordinal of the newest publication that went to the members.
     pub(crate) fn last(&self) -> u64 {
         self.last
     }

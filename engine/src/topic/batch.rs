@@ -33,7 +33,7 @@ pub(crate) struct Batch {
     split: Option<Box<Split>>,
     sieve: Option<Box<Sieve>>,
     /// The place in the topic's log of the first frame that has one; 0: none has.
-    first_offset: u64,
+    first_ordinal: u64,
 }
 
 /// Where a set of recipients is between two batches.
@@ -85,9 +85,9 @@ impl Batch {
     }
 
     /// The next frame has this place in the topic's log; 0: it has none.
-    pub(crate) fn reach(&mut self, offset: u64) {
-        if self.first_offset == 0 {
-            self.first_offset = offset;
+    pub(crate) fn reach(&mut self, ordinal: u64) {
+        if self.first_ordinal == 0 {
+            self.first_ordinal = ordinal;
         }
     }
 
@@ -209,7 +209,7 @@ impl Batch {
             members,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
             tally: Tally::default(),
-            first_offset: self.first_offset,
+            first_ordinal: self.first_ordinal,
             slow_reader: SlowReader::Disconnect,
         }
     }
@@ -238,18 +238,18 @@ pub(crate) struct FanOut {
     pub(crate) members: MemberList,
     report: Option<(QueryKey, u16)>,
     pub(crate) tally: Tally,
-    first_offset: u64,
+    first_ordinal: u64,
     /// What becomes of members that are too slow.
     pub(crate) slow_reader: SlowReader,
 }
 
 impl FanOut {
-    /// The offset from which on a member that is too slow for this batch reads the log, and how.
+    /// The ordinal from which on a member that is too slow for this batch reads the log, and how.
     /// `None`: it is queued for that member.
     #[inline]
     pub(crate) fn cursor(&self) -> Option<(u64, ReadMode)> {
         let reading = ReadMode::of(self.slow_reader)?;
-        (self.first_offset > 0).then_some((self.first_offset, reading))
+        (self.first_ordinal > 0).then_some((self.first_ordinal, reading))
     }
 
     /// Whether a member gets all of it, in the only layout.
@@ -368,8 +368,8 @@ impl FanOut {
     }
 
     /// The place in its topic's log of what it brings; 0: it has none.
-    pub(crate) fn offset(&self) -> u64 {
-        self.first_offset
+    pub(crate) fn ordinal(&self) -> u64 {
+        self.first_ordinal
     }
 
     /// Who is not sent some of it.
@@ -633,7 +633,7 @@ mod tests {
     fn both_have_their_turns() {
         let mut fan_outs = FanOuts::default();
         let parcel = Parcel {
-            offset: 0,
+            ordinal: 0,
             topic: None,
             encoding: EncodingId::FIRST,
             frame: frame("a"),

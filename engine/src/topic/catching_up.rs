@@ -52,8 +52,9 @@ impl Topics {
         let epoch = log.epoch;
         if becomes_member && let Some(rule) = joined.acks {
             let next = joined.cursor.map(|(next, _)| next - 1);
-            let acked = next.unwrap_or(joined.answer.position.offset);
-            self.expect_acks(who, subscribers, rule, acked);
+            let acked = next.unwrap_or(joined.ordinal);
+            let jumps = std::mem::take(&mut joined.jumps);
+            self.expect_acks(who, subscribers, rule, (acked, jumps));
         }
         if becomes_member && let Some((next, reading)) = joined.cursor {
             let cursor = Cursor {
@@ -256,7 +257,7 @@ impl Topics {
         Some(caught_up.range.missed)
     }
 
-    /// A member goes on with the log from this offset, when it is its turn.
+    /// A member goes on with the log from this ordinal, when it is its turn.
     pub(crate) fn go_on_reading(&mut self, who: Ticket, subscribers: u32, next: u64) {
         let Some(cursor) = self.cursors.get_mut(who.slot, subscribers) else {
             return;

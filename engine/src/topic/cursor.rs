@@ -26,7 +26,7 @@ pub(crate) struct Cursor {
     /// Index of the subscribers.
     pub(crate) subscribers: u32,
     pub(crate) epoch: u64,
-    /// The offset of the first publication that it was not sent.
+    /// The ordinal of the first publication that it was not sent.
     pub(crate) next: u64,
     pub(crate) reading: ReadMode,
     pub(crate) state: CursorState,

@@ -192,7 +192,7 @@ mod tests {
 
     fn message(room: &str, payload: &[u8]) -> Delivery {
         Delivery::Message(Parcel {
-            offset: 0,
+            ordinal: 0,
             topic: Some(TopicKey::new(Topic::Room(room))),
             encoding: EncodingId::FIRST,
             frame: Frame::new(Kind::Text, payload),

@@ -4,14 +4,14 @@
 use crate::message::delivery::{CaughtUp, Delivery, Progress};
 use crate::message::request::{CatchUp, PublishRequest};
 use crate::query::gather::{Outcome, Part, QueryKey};
-use crate::topic::keep::{GivenPlace, Keep, Placement};
+use crate::topic::keep::{Keep, Placement};
 use crate::topic::key::TopicKey;
 use crate::topic::log::entry::LogEntry;
 use crate::topic::log::options::{KeptFor, LogClass};
 use crate::topic::log::range::{Range, ReadMode};
 use crate::topic::order::enqueue_report;
 use crate::topic::outlet::Outlet;
-use crate::topic::publication::{Content, Position};
+use crate::topic::publication::{Content, KeptAt, Position};
 use crate::topic::topics::Topics;
 use crate::types::answer::{Repeat, Report};
 use crate::types::frame::Frame;
@@ -60,8 +60,7 @@ impl Topics {
         keep: &Keep,
         content: &Content,
     ) -> Report {
-        if let Some(GivenPlace { epoch, offset }) = keep.place {
-            let place = Position { epoch, offset };
+        if let Some(place) = &keep.place {
             self.order_placed(outlet, publish, topic, (keep, content), place);
             return Report::default();
         }
@@ -91,14 +90,11 @@ impl Topics {
         };
         let known = placement.report(position, members);
         outlet.counters.offline_queued.add(known.queued.into());
-        self.keep_at(
-            outlet,
-            publish,
-            topic,
-            (keep, content),
+        let place = KeptAt {
             position,
-            Some(known),
-        );
+            ordinal: position.offset,
+        };
+        self.keep_at(outlet, publish, topic, (keep, content), place, Some(known));
         known
     }
 
@@ -110,16 +106,15 @@ impl Topics {
         publish: &PublishRequest,
         topic: &TopicKey,
         (keep, content): (&Keep, &Content),
-        position: Position,
+        place: KeptAt,
         known: Option<Report>,
     ) {
         let now = outlet.now;
         let members = self.homes.members(topic.topic());
         let mut delivered = Vec::new();
         let deliver = |encoding, frame: &Frame| delivered.push((encoding, frame.clone()));
-        let place = Some(position);
         if let Some(known) = known {
-            self.order_in_topic(outlet, publish, topic.topic(), place, known, deliver);
+            self.order_in_topic(outlet, publish, topic.topic(), Some(place), known, deliver);
         }
         let delivered = delivered.iter().map(|(encoding, frame)| (*encoding, frame));
         let mut entry = LogEntry::new(content, topic.topic(), now, delivered);
@@ -127,11 +122,11 @@ impl Topics {
         (entry.except, entry.conflate) = (publish.except, keep.conflate.clone());
         entry.key = keep.key.as_deref().map(Arc::from);
         self.logs.get(topic.topic(), now, |log, options| {
-            // Those of what has come with its place are known where it got it.
-            if keep.place.is_none()
-                && let Some(key) = entry.key.clone()
-            {
-                log.remember_key(key, options, now);
+            // Keys of what has come with its place are known where it got it.
+            match (&keep.place, entry.key.clone()) {
+                (Some(place), _) => log.jump_to(place.offset),
+                (None, Some(key)) => log.remember_key(key, options, now),
+                (None, None) => {}
             }
             log.members = members;
             log.append(entry, options);
@@ -233,7 +228,7 @@ impl Topics {
                     | ReadMode::Nothing => encoder.share_entry(entry, encoding, name, position),
                 }
             });
-            let is_all = range.next == log.next_position().offset;
+            let is_all = range.next == log.next_ordinal();
             let progress = match is_all && (!is_for_absent || range.spans.is_empty()) {
                 true => Progress::UpToDate,
                 false => Progress::More,

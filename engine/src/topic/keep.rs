@@ -13,14 +13,19 @@ pub(crate) struct Keep {
     /// Of several with one such key the newest counts.
     pub(crate) conflate: Option<Arc<str>>,
     /// Its place, where another one gives those ([`crate::LogOrder::Sequencer`]) and it has one.
-    pub(crate) place: Option<GivenPlace>,
+    pub(crate) place: Option<Box<GivenPlace>>,
 }
 
-/// A place that another one has given.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GivenPlace {
-    pub(crate) epoch: u64,
-    pub(crate) offset: u64,
+/// A place that another one has given ([`crate::Handle::publish_sequenced`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenPlace {
+    /// As [`crate::Position::epoch`].
+    pub epoch: u64,
+    /// As [`crate::Position::offset`]: it may skip some.
+    pub offset: u64,
+    /// The offset of the topic's publication before it; where the log begins with it, the one
+    /// before [`crate::LogStep::Begin`]'s.
+    pub previous: u64,
 }
 
 /// What becomes of a publication that asks for a log.

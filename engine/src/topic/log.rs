@@ -5,6 +5,7 @@ pub(crate) mod block;
 pub(crate) mod encoded;
 pub(crate) mod entry;
 pub(crate) mod journal;
+pub(crate) mod jumps;
 pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod options;

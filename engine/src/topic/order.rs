@@ -12,12 +12,12 @@ use crate::query::gather::{Outcome, Part, QueryKey};
 use crate::topic::acks::AckRule;
 use crate::topic::home::{Homes, JoinOutcome};
 use crate::topic::key::{TopicKey, TopicName};
+use crate::topic::log::jumps::Jumps;
 use crate::topic::log::logs::Logs;
 use crate::topic::log::options::{KeptFor, LogClass, LogOptions, Newcomers};
 use crate::topic::log::range::ReadMode;
 use crate::topic::log::topic_log::{Log, Missing};
 use crate::topic::presence::presences::Presences;
-use crate::topic::publication::Position;
 use crate::types::answer::{Listing, Report};
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
@@ -188,6 +188,9 @@ impl Logs {
             let mut joined = join_log(log, options, since);
             let acks = options.acks.filter(|_| newcomer.acks == JoinAcks::Always);
             joined.acks = acks.map(AckRule::of);
+            if joined.acks.is_some() {
+                joined.jumps = log.jumps().clone();
+            }
             Some(Box::new(joined))
         });
         joined.flatten()
@@ -200,7 +203,7 @@ fn join_log(log: &Log, options: &LogOptions, newcomer: Option<Option<&Since>>) -
     let (recovery, cursor) = match newcomer {
         Some(Some(since)) => match log.missing(*since) {
             Missing::Nothing => (Some(Recovery::Recovered), None),
-            Missing::From(offset) => (Some(Recovery::Recovered), Some((offset, ReadMode::All))),
+            Missing::From(next) => (Some(Recovery::Recovered), Some((next, ReadMode::All))),
             Missing::Lost(loss) => (Some(Recovery::Lost(loss)), None),
         },
         Some(None) if options.kept_for == KeptFor::Absent => {
@@ -209,9 +212,9 @@ fn join_log(log: &Log, options: &LogOptions, newcomer: Option<Option<&Since>>) -
         Some(None) if log.is_empty() => (None, None),
         Some(None) => match options.newcomers {
             Newcomers::Nothing => (None, None),
-            Newcomers::Newest => (None, Some((log.position().offset, ReadMode::All))),
+            Newcomers::Newest => (None, Some((log.next_ordinal() - 1, ReadMode::All))),
             Newcomers::NewestByKey => {
-                let until = log.next_position().offset;
+                let until = log.next_ordinal();
                 (None, Some((log.first(), ReadMode::NewestByKey { until })))
             }
         },
@@ -222,6 +225,8 @@ fn join_log(log: &Log, options: &LogOptions, newcomer: Option<Option<&Since>>) -
             position: log.position(),
             recovery,
         },
+        ordinal: log.next_ordinal() - 1,
+        jumps: Jumps::default(),
         slow_reader: options.slow_reader,
         cursor,
         acks: None,
@@ -259,7 +264,7 @@ pub(crate) enum Sent<'f> {
 pub(crate) fn send_out<'a>(
     mail: &mut Mailbox,
     publish: &PublishRequest,
-    position: Option<Position>,
+    ordinal: u64,
     known: Report,
     to: impl Iterator<Item = (u16, EncodingId, Sent<'a>)> + Clone,
 ) {
@@ -270,14 +275,14 @@ pub(crate) fn send_out<'a>(
         parcels += 1;
         enqueue_report(mail, key, parcels, known);
     }
-    deliver_all(mail, publish, position, parcels, to);
+    deliver_all(mail, publish, ordinal, parcels, to);
 }
 
-/// `parcels`: parts that the report is made of, if there is one.
+/// `parcels`: parts that the report is made of, if there is one. `ordinal`: as [`Parcel::ordinal`].
 pub(crate) fn deliver_all<'a>(
     mail: &mut Mailbox,
     publish: &PublishRequest,
-    position: Option<Position>,
+    ordinal: u64,
     parcels: u16,
     to: impl Iterator<Item = (u16, EncodingId, Sent<'a>)>,
 ) {
@@ -288,7 +293,7 @@ pub(crate) fn deliver_all<'a>(
             topic: publish.topic.clone(),
             encoding,
             frame: frame.clone(),
-            offset: position.map_or(0, |position| position.offset),
+            ordinal,
             except: publish.except_on(shard),
             report: publish.report,
             parcels,

@@ -78,6 +78,20 @@ pub struct Position {
     pub offset: u64,
 }
 
+/// A position, and the publication's ordinal (`topic/log/jumps`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeptAt {
+    pub(crate) position: Position,
+    pub(crate) ordinal: u64,
+}
+
+impl KeptAt {
+    #[inline]
+    pub(crate) fn parts(self) -> (Option<Position>, u64) {
+        (Some(self.position), self.ordinal)
+    }
+}
+
 /// Encodes a publication: [`crate::Application::encode`].
 pub(crate) type Encode =
     for<'a> fn(EncodingId, &Publication<'a>, Option<Position>) -> Option<Frame>;

@@ -11,7 +11,7 @@ use crate::topic::home::Interest;
 use crate::topic::key::{Topic, TopicKey, TopicKind};
 use crate::topic::order::{Sent, deliver_all, enqueue_report, send_out};
 use crate::topic::outlet::Outlet;
-use crate::topic::publication::Position;
+use crate::topic::publication::{KeptAt, Position};
 use crate::topic::target::Wants;
 use crate::topic::topics::Topics;
 use crate::types::answer::Report;
@@ -64,7 +64,7 @@ impl Topics {
         outlet: &mut Outlet<'_>,
         publish: &PublishRequest,
         topic: Topic<'_>,
-        position: Option<Position>,
+        place: Option<KeptAt>,
         mut known: Report,
         mut deliver: impl FnMut(EncodingId, &Frame),
     ) {
@@ -74,6 +74,7 @@ impl Topics {
             encoder,
             ..
         } = outlet;
+        let (position, ordinal) = place.map_or((None, 0), KeptAt::parts);
         events.published(publish.topic.as_ref(), &publish.content, position);
         let interest = self.homes.interest(topic);
         let count = |pairs: &[Interest]| pairs.iter().map(|pair| pair.members).sum::<u32>();
@@ -86,12 +87,12 @@ impl Topics {
             let Some(frame) = frame else {
                 let nobody = std::iter::empty();
                 known.dropped += count(interest);
-                return send_out(mail, publish, position, known, nobody);
+                return send_out(mail, publish, ordinal, known, nobody);
             };
             deliver(encoding, &frame);
             let frame = Sent::Alone(&frame);
             let to = interest.iter().map(|pair| (pair.shard, encoding, frame));
-            return send_out(mail, publish, position, known, to);
+            return send_out(mail, publish, ordinal, known, to);
         }
         let [alone, with_deltas, with_filters] = by_class(interest);
         let whole = alone.iter().chain(with_filters);
@@ -126,7 +127,7 @@ impl Topics {
         let to = interest
             .iter()
             .filter_map(|pair| Some((pair.shard, pair.encoding, sent(pair)?)));
-        send_out(mail, publish, position, known, to);
+        send_out(mail, publish, ordinal, known, to);
     }
 }
 
@@ -235,5 +236,5 @@ fn order_for_everyone(outlet: &mut Outlet<'_>, publish: &PublishRequest) {
             enqueue_report(mail, key, 1, Report::default());
         }
     }
-    deliver_all(mail, publish, None, parcels, to);
+    deliver_all(mail, publish, 0, parcels, to);
 }

@@ -7,18 +7,18 @@
 //! shard orders.
 
 use crate::driver::boundary::Millis;
-use crate::message::delivery::Delivery;
+use crate::message::delivery::{Delivery, Jumped};
 use crate::message::request::{Join, PublishRequest, ShardRequest};
 use crate::query::gather::{Outcome, Part};
 use crate::topic::held::EndOfWait;
-use crate::topic::keep::Keep;
+use crate::topic::keep::{GivenPlace, Keep};
 use crate::topic::key::{TopicKey, TopicName};
 use crate::topic::log::options::LogClass;
 use crate::topic::log::step::LogStep;
 use crate::topic::log::topic_log::Arrival;
 use crate::topic::order::enqueue_report;
 use crate::topic::outlet::Outlet;
-use crate::topic::publication::{Content, Position};
+use crate::topic::publication::{Content, KeptAt, Position};
 use crate::topic::sequencer::{Publisher, ToSequence, Unsequenced};
 use crate::topic::topics::Topics;
 use crate::types::answer::Report;
@@ -76,23 +76,54 @@ impl Topics {
         publish: &PublishRequest,
         topic: &TopicKey,
         kept: (&Keep, &Content),
-        place: Position,
+        place: &GivenPlace,
     ) {
         let now = outlet.now;
-        let arrival = self
-            .logs
-            .get(topic.topic(), now, |log, _| log.arrival(place));
+        let found = self.logs.get(topic.topic(), now, |log, options| {
+            let jumps = options.acks.is_some() && log.jumps_at(place.offset);
+            (log.arrival(place), log.next_ordinal(), jumps)
+        });
+        let Some((arrival, ordinal, jumps)) = found else {
+            outlet.counters.publishes_repeated.add(1);
+            return;
+        };
+        let at = KeptAt {
+            position: Position {
+                epoch: place.epoch,
+                offset: place.offset,
+            },
+            ordinal,
+        };
         match arrival {
-            Some(Arrival::Next) => {
+            Arrival::Next => {
+                if jumps {
+                    self.tell_jump(outlet, topic, at);
+                }
                 let known = Some(Report::default());
-                self.keep_at(outlet, publish, topic, kept, place, known);
+                self.keep_at(outlet, publish, topic, kept, at, known);
             }
-            Some(Arrival::Unready) => self.keep_at(outlet, publish, topic, kept, place, None),
+            Arrival::Unready => self.keep_at(outlet, publish, topic, kept, at, None),
             // There is nobody to whom it could go, or it was there before.
-            Some(Arrival::Gap) => {
+            Arrival::Gap => {
                 self.ask_for_log(topic, now);
             }
-            Some(Arrival::Stray) | None => outlet.counters.publishes_repeated.add(1),
+            Arrival::Stray => outlet.counters.publishes_repeated.add(1),
+        }
+    }
+
+    /// The offsets of a topic jump: shards whose members acknowledge by them must know.
+    #[cold]
+    fn tell_jump(&self, outlet: &mut Outlet<'_>, topic: &TopicKey, at: KeptAt) {
+        for pair in self.homes.interest(topic.topic()) {
+            let jumped = Jumped {
+                topic: topic.clone(),
+                encoding: pair.encoding,
+                ordinal: at.ordinal,
+                offset: at.position.offset,
+            };
+            outlet
+                .mail
+                .deliver(pair.shard, Delivery::Jumped(Box::new(jumped)));
         }
     }
 

@@ -320,11 +320,11 @@ impl Topics {
         }
         let batch = self.batch(recipients);
         let was_empty = batch.is_empty();
-        batch.reach(parcel.offset);
+        batch.reach(parcel.ordinal);
         push(batch, &parcel);
         let full = batch.is_full();
-        if parcel.offset > 0 && self.ack_times.is_used() {
-            self.await_acks(recipients, parcel.offset, now);
+        if parcel.ordinal > 0 && self.ack_times.is_used() {
+            self.await_acks(recipients, parcel.ordinal, now);
         }
         if let (Recipients::Topic(subscribers), true) = (recipients, was_empty) {
             self.local.pending.push(subscribers);
@@ -337,12 +337,12 @@ impl Topics {
 
     /// Those members that acknowledge have so long from here on.
     #[cold]
-    fn await_acks(&mut self, recipients: Recipients, offset: u64, now: Millis) {
+    fn await_acks(&mut self, recipients: Recipients, ordinal: u64, now: Millis) {
         let Recipients::Topic(index) = recipients else {
             return;
         };
         if let Some(acks) = self.local.subscribers(index).acks() {
-            acks.reach(offset, now);
+            acks.reach(ordinal, now);
             self.ack_times.schedule(index, acks, now);
         }
     }

@@ -531,6 +531,9 @@ impl Client {
                 scene.truth.count("recovered", 1);
                 let something = u64::from(since < offset);
                 scene.truth.count("recovered_something", something);
+                let skips = scene.truth.given.contains_key(&(room, epoch));
+                let with_skips = something * u64::from(skips);
+                scene.truth.count("recovered_with_skips", with_skips);
                 since
             }
             (Some((of, since)), "epoch_changed") => {
@@ -605,10 +608,9 @@ impl Client {
                 .learn((room, epoch, offset), MessageId { from, number });
             offsets.push(offset);
         }
-        let steps = offsets.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
-        let steps: Vec<u64> = steps.collect();
-        let forward = steps.iter().all(|step| *step == 1);
-        let reverse = steps.iter().all(|step| *step == u64::MAX);
+        let forward = scene.truth.follow(room, epoch, &offsets);
+        offsets.reverse();
+        let reverse = scene.truth.follow(room, epoch, &offsets);
         assert!(forward || reverse, "a page with a hole: {offsets:?}");
         scene.truth.count("histories", 1);
     }

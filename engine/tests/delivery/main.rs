@@ -5,8 +5,10 @@
 mod application;
 mod client;
 mod run;
+mod sequencer;
 mod truth;
 
+use run::Order;
 use shardcast_seeds::{Printing, Seeds, Tally};
 
 const SEEDS: Seeds = Seeds {
@@ -48,8 +50,37 @@ const SEEDS: Seeds = Seeds {
     least: 1,
 };
 
+/// Rooms that are ordered from outside, by a sequence that they share.
+const SKIPPING: Seeds = Seeds {
+    again: "cargo test -p shardcast-engine --test delivery offsets_that_skip",
+    count: 300,
+    happenings: &[
+        "given_place",
+        "skipped",
+        "recovered",
+        "recovered_with_skips",
+        "lost_trimmed_by_size",
+        "missed_dropped",
+        "missed_conflated",
+        "fell_behind",
+        "caught_up",
+        "duplicates",
+        "histories",
+        "acknowledged",
+        "redelivered",
+        "missed_unacknowledged",
+        "deltas",
+        "sifted",
+    ],
+    least: 1,
+};
+
 fn run(seed: u64, printing: Printing) -> Tally {
-    run::run(seed, printing == Printing::On)
+    run::run(seed, Order::Home, printing == Printing::On)
+}
+
+fn run_skipping(seed: u64, printing: Printing) -> Tally {
+    run::run(seed, Order::Outside, printing == Printing::On)
 }
 
 #[test]
@@ -58,6 +89,12 @@ fn everybody_is_sent_what_the_log_says() {
 }
 
 #[test]
+fn offsets_that_skip_are_no_losses() {
+    SKIPPING.run(run_skipping);
+}
+
+#[test]
 fn a_seed_repeats_itself() {
     SEEDS.repeat(0..5, run);
+    SKIPPING.repeat(0..5, run_skipping);
 }

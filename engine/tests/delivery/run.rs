@@ -2,14 +2,16 @@
 
 use crate::application::{Scripted, USER_CLASS, room_name, user_of};
 use crate::client::{Client, Scene, Temper};
+use crate::sequencer::SkippingSequencer;
 use crate::truth::Truth;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Faults, Random, SimDriver, Trace, World};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard};
 use shardcast_engine::{
-    AckOptions, Answer, Config, Handle, KeptFor, LogOptions, Newcomers, PresenceOf,
-    PresenceOptions, PresenceQuery, PresenceState, PresentMember, ShardCounters, SlowReader,
+    AckOptions, Answer, Config, Handle, KeptFor, LogOptions, LogOrder, Newcomers, PresenceOf,
+    PresenceOptions, PresenceQuery, PresenceState, PresentMember, Sequencer, ShardCounters,
+    SlowReader,
 };
 use shardcast_seeds::Tally;
 use std::cell::RefCell;
@@ -27,6 +29,21 @@ const STEPS_MAX: u64 = 2_000_000;
 /// A deadline as close as this belongs to a shard that found a lane full.
 const RETRY_MS: Millis = 2;
 
+fn faults(random: &mut Random) -> Faults {
+    let mut faults = Faults::draw(random);
+    faults.broken_permille = faults.broken_permille.min(1);
+    faults.socket_buffer_bytes = random.pick(&[600, 3_000, 64 << 10]);
+    faults.slots = 64;
+    faults
+}
+
+/// Who gives the rooms their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Home,
+    Outside,
+}
+
 struct Simulation {
     world: Rc<RefCell<World>>,
     shards: Vec<Shard<Scripted, SimDriver>>,
@@ -36,6 +53,8 @@ struct Simulation {
     random: Random,
     handle: Handle,
     presence: Vec<PresenceOptions>,
+    /// Where the rooms are ordered from outside.
+    sequencer: Option<SkippingSequencer>,
     settling: bool,
 }
 
@@ -94,6 +113,20 @@ fn log_options(random: &mut Random) -> LogOptions {
     with_acks(random, options)
 }
 
+/// The rooms' places come from outside, and skip.
+fn order_from_outside(config: &mut Config, random: &mut Random) -> SkippingSequencer {
+    /// More than there are publications.
+    const WAITING_MAX: usize = 100_000;
+    let (way, reader) = Sequencer::new(WAITING_MAX, usize::MAX);
+    config.sequencer = Some(way);
+    for log in &mut config.logs[..ROOMS] {
+        log.order = LogOrder::Sequencer;
+        // One that ends while somebody waits for it has them refused.
+        log.epoch_ttl = Duration::from_secs(10_000);
+    }
+    SkippingSequencer::new(reader, random)
+}
+
 fn presence_options(random: &mut Random) -> PresenceOptions {
     PresenceOptions {
         of: random.pick(&[PresenceOf::Connections, PresenceOf::Users]),
@@ -116,17 +149,14 @@ fn temper(random: &mut Random) -> Temper {
 }
 
 impl Simulation {
-    fn new(seed: u64, traced: bool) -> Simulation {
+    fn new(seed: u64, order: Order, traced: bool) -> Simulation {
         let mut random = Random::new(seed ^ 0x10f);
         let shards = random.pick(&[1, 2, 3, 5]);
         let trace = match traced {
             true => Trace::Printed,
             false => Trace::Silent,
         };
-        let mut faults = Faults::draw(&mut random);
-        faults.broken_permille = faults.broken_permille.min(1);
-        faults.socket_buffer_bytes = random.pick(&[600, 3_000, 64 << 10]);
-        faults.slots = 64;
+        let faults = faults(&mut random);
         let world = World::new(shards, faults, random.fork(), trace);
         let mut logs: Vec<LogOptions> = (0..ROOMS).map(|_| log_options(&mut random)).collect();
         logs.push(user_log(&mut random));
@@ -144,6 +174,10 @@ impl Simulation {
                 ..Config::default().listeners[0].clone()
             }],
             ..Config::default()
+        };
+        let sequencer = match order {
+            Order::Home => None,
+            Order::Outside => Some(order_from_outside(&mut config, &mut random)),
         };
         config.check().expect("a configuration within its limits");
         if random.chance(200) {
@@ -181,6 +215,7 @@ impl Simulation {
             random,
             handle,
             presence: config.presence,
+            sequencer,
             settling: false,
         }
     }
@@ -188,6 +223,9 @@ impl Simulation {
     fn run(mut self) -> Tally {
         self.go_on(Simulation::is_done);
         self.settling = true;
+        if let Some(sequencer) = &mut self.sequencer {
+            sequencer.look_again();
+        }
         self.go_on(|simulation| simulation.clients.iter().all(Client::is_open));
         self.check_presence();
         for client in &mut self.clients {
@@ -323,8 +361,26 @@ impl Simulation {
         panic!("the run does not come to an end");
     }
 
+    /// Whether who orders the rooms from outside acted.
+    fn sequence(&mut self) -> bool {
+        let Some(sequencer) = &mut self.sequencer else {
+            return false;
+        };
+        let mut truth = self.truth.borrow_mut();
+        let acts = sequencer.act(&self.handle, &mut self.random, &mut truth);
+        drop(truth);
+        if acts {
+            // Nothing else wakes them for what another thread asks.
+            self.shards.iter_mut().for_each(Shard::tick);
+        }
+        acts
+    }
+
     /// Whether somebody acted.
     fn step(&mut self) -> bool {
+        if self.sequencer.is_some() && self.random.chance(100) && self.sequence() {
+            return true;
+        }
         let actors = self.shards.len() + self.clients.len();
         let start = self.random.below(actors);
         for actor in (start..actors).chain(0..start) {
@@ -355,7 +411,7 @@ impl Simulation {
                 }
             }
         }
-        false
+        self.sequence()
     }
 
     /// Nothing is under way, and no shard looks again at once.
@@ -369,6 +425,6 @@ impl Simulation {
 }
 
 /// Runs one seed to its end and checks it.
-pub(crate) fn run(seed: u64, traced: bool) -> Tally {
-    Simulation::new(seed, traced).run()
+pub(crate) fn run(seed: u64, order: Order, traced: bool) -> Tally {
+    Simulation::new(seed, order, traced).run()
 }

@@ -39,6 +39,8 @@ pub(crate) type Place = (usize, u64, u64);
 pub(crate) struct Truth {
     /// Whatever anybody was told to stand at a place.
     pub(crate) places: BTreeMap<Place, MessageId>,
+    /// All places of rooms whose offsets skip.
+    pub(crate) given: BTreeMap<(usize, u64), BTreeSet<u64>>,
     /// Memberships, to be checked at the end.
     pub(crate) ended: Vec<(Reader, Ending)>,
     /// Publications that are left out for who published them.
@@ -82,6 +84,32 @@ impl Truth {
     pub(crate) fn learn(&mut self, place: Place, message_id: MessageId) {
         let known = *self.places.entry(place).or_insert(message_id);
         assert_eq!(known, message_id, "two publications at {place:?}");
+    }
+
+    /// Somebody who orders the room from outside has given this place.
+    pub(crate) fn give(&mut self, place: Place, message_id: MessageId) {
+        self.learn(place, message_id);
+        let (room, epoch, offset) = place;
+        let given = self.given.entry((room, epoch)).or_default();
+        let skipped = offset - given.last().copied().unwrap_or_default() - 1;
+        given.insert(offset);
+        self.count("given_place", 1);
+        self.count("skipped", skipped);
+    }
+
+    /// The offsets of a room behind one, up to another, that something was published at.
+    fn offsets(&self, room: usize, epoch: u64, start: u64, end: u64) -> Vec<u64> {
+        match self.given.get(&(room, epoch)) {
+            Some(given) if start < end => given.range(start + 1..=end).copied().collect(),
+            Some(_) => Vec::new(),
+            None => (start + 1..=end).collect(),
+        }
+    }
+
+    /// Whether these follow each other.
+    pub(crate) fn follow(&self, room: usize, epoch: u64, offsets: &[u64]) -> bool {
+        let follow = |pair: &[u64]| self.offsets(room, epoch, pair[0], pair[1]) == [pair[1]];
+        offsets.windows(2).all(follow)
     }
 
     /// The last offset of a room's epoch.
@@ -137,7 +165,7 @@ impl Truth {
         } = *reader;
         let (mut absent, mut excused) = (0, 0);
         let (mut unencodable, mut left_out, mut sifted) = (0, 0, 0);
-        for offset in start + 1..=end {
+        for offset in self.offsets(room, epoch, start, end) {
             if reader.sent.contains(&offset) {
                 continue;
             }

@@ -166,6 +166,7 @@ fn nothing_to_add(delivery: Delivery) -> Option<Outcome> {
             Some(Outcome { key, parcels, part })
         }
         Delivery::Joined(_)
+        | Delivery::Jumped(_)
         | Delivery::Left { .. }
         | Delivery::Refused { .. }
         | Delivery::CaughtUp(_)

@@ -7,6 +7,7 @@ use crate::driver::sim::world::Read;
 use crate::run::handle::Handle;
 use crate::topic::data::{Data, DataEncoding};
 use crate::topic::joining::JoinOptions;
+use crate::topic::keep::GivenPlace;
 use crate::topic::key::Topic;
 use crate::topic::log::options::{LogClass, LogOptions, LogOrder};
 use crate::topic::log::step::LogStep;
@@ -210,9 +211,17 @@ impl Desk {
     }
 
     fn place(&mut self, offset: u64, text: &str) {
+        self.place_behind(offset - 1, offset, text);
+    }
+
+    fn place_behind(&mut self, previous: u64, offset: u64, text: &str) {
         let kind = PublicationKind::Elsewhere { from: "b" };
         let publish = Publish::new(content(kind, text)).keep(CLASS);
-        let place = Position { epoch: 7, offset };
+        let place = GivenPlace {
+            epoch: 7,
+            offset,
+            previous,
+        };
         let placed = self
             .handle
             .publish_sequenced(Target::Room("r"), publish, place);
@@ -394,4 +403,53 @@ fn a_log_that_nobody_can_say_is_refused_and_nothing_is_left_of_who_went() {
     desk.step(LogStep::End);
     assert_eq!(desk.say(c, "j"), NOTHING);
     assert_eq!(desk.wanted(), None);
+}
+
+/// Others take places of the same sequence: a publication follows what it names, however far from
+/// it.
+#[test]
+fn offsets_that_skip_are_no_gaps() {
+    let mut desk = Desk::new(9);
+    let (a, b, c) = (desk.connect(), desk.connect(), desk.connect());
+    desk.say(a, "j");
+    desk.wanted();
+    desk.step(LogStep::Begin { epoch: 7, next: 3 });
+    desk.place_behind(2, 5, "five");
+    desk.place_behind(5, 9, "nine");
+    desk.step(LogStep::Ready);
+    assert_eq!(desk.heard(a), [format!("joined 1 at {} None", at(9))]);
+    // Positions at messages, and between them.
+    let recovered = format!("joined 2 at {} Some(Recovered)", at(9));
+    let (five, nine) = ("five@5".to_owned(), "nine@9".to_owned());
+    for (since, missed) in [
+        ("s2", vec![five.clone(), nine.clone()]),
+        ("s4", vec![five, nine.clone()]),
+        ("s5", vec![nine.clone()]),
+        ("s8", vec![nine]),
+        ("s9", vec![]),
+    ] {
+        let heard = desk.say(b, since);
+        assert_eq!(heard[0], recovered, "{since}");
+        assert_eq!(heard[1..], missed, "{since}");
+        desk.say(b, "l");
+    }
+    let lost = format!("joined 2 at {} Some(Lost(TrimmedBySize))", at(9));
+    assert_eq!(desk.say(b, "s1"), [lost]);
+    assert_eq!(desk.say(c, "h"), [format!("2 of {} None", at(9))]);
+    desk.place_behind(9, 20, "twenty");
+    // What does not name the newest is missing something, or is of another time.
+    let newest = Position {
+        epoch: 7,
+        offset: 20,
+    };
+    for previous in [21, 9, 0] {
+        desk.place_behind(previous, 30, "thirty");
+        assert_eq!(desk.wanted(), Some(newest), "{previous}");
+    }
+    desk.place_behind(5, 9, "nine");
+    desk.place_behind(20, 30, "thirty");
+    for client in [a, b] {
+        assert_eq!(desk.heard(client), ["twenty@20", "thirty@30"]);
+    }
+    assert!(desk.sequencer.try_recv().is_none());
 }

@@ -27,7 +27,7 @@ fn late(acks: &mut Acks, now: Millis) -> Vec<u32> {
 fn who_does_not_acknowledge_is_late_and_given_up_in_the_end() {
     let mut acks = Acks::new(RULE);
     for slot in 0..3 {
-        acks.insert(ticket(slot), 4);
+        acks.insert(ticket(slot), 4, Jumps::default());
     }
     acks.reach(5, 1_000);
     acks.reach(6, 1_009);
@@ -60,7 +60,7 @@ fn a_look_meets_everybody_who_stays() {
         let mut acks = Acks::new(RULE);
         let mut there: Vec<u32> = (0..random.u32(1..20)).collect();
         for slot in &there {
-            acks.insert(ticket(*slot), 0);
+            acks.insert(ticket(*slot), 0, Jumps::default());
         }
         acks.reach(1, 0);
         let mut met = BTreeMap::new();
@@ -100,7 +100,7 @@ fn a_report_waits_for_those_who_are_sent_it() {
     let mut acks = Acks::new(RULE);
     let mut done = Vec::new();
     for slot in 0..3 {
-        acks.insert(ticket(slot), 0);
+        acks.insert(ticket(slot), 0, Jumps::default());
     }
     for offset in 1..=3 {
         acks.reach(offset, 0);
@@ -125,4 +125,45 @@ fn a_report_waits_for_those_who_are_sent_it() {
     assert!(done.is_empty());
     acks.expire_reports(85, &mut done);
     assert_eq!(acknowledged(&mut done), [1]);
+}
+
+/// What is acknowledged by offsets that skip counts in publications.
+#[test]
+fn offsets_that_skip_are_counted_as_publications() {
+    let mut acks = Acks::new(RULE);
+    let mut jumps = Jumps::default();
+    jumps.push(3, 10);
+    jumps.push(4, 20);
+    acks.insert(ticket(1), 4, jumps.clone());
+    let mut done = Vec::new();
+    for (ordinal, offset) in [(5, 21), (6, 40), (7, 41), (8, 90)] {
+        acks.jump(ordinal, offset);
+        acks.reach(ordinal, 0);
+    }
+    assert_eq!(acks.acknowledge(ticket(1), 20, &mut done), 0, "it has that");
+    assert_eq!(
+        acks.acknowledge(ticket(1), 39, &mut done),
+        1,
+        "one is before it"
+    );
+    assert_eq!(acks.acknowledge(ticket(1), 41, &mut done), 2);
+    assert_eq!(
+        acks.acknowledge(ticket(1), u64::MAX, &mut done),
+        1,
+        "no more than there are"
+    );
+    // One that begins further back brings what it knows.
+    let mut older = Acks::new(RULE);
+    let mut recent = jumps.clone();
+    recent.forget_before(4);
+    older.insert(ticket(1), 4, recent);
+    older.insert(ticket(2), 2, jumps);
+    older.reach(4, 0);
+    assert_eq!(older.acknowledge(ticket(2), 10, &mut done), 1);
+    assert_eq!(older.acknowledge(ticket(2), 20, &mut done), 1);
+    // Whoever never acknowledges costs no more than so many.
+    for ordinal in 9..9 + 2 * Acks::JUMPS_MAX as u64 {
+        older.jump(ordinal, 3 * ordinal + 100);
+    }
+    assert!(older.jumps.len() <= Acks::JUMPS_MAX);
 }

@@ -1,7 +1,7 @@
 //! Encoded parts of a log: the frames of some publications in one encoding, one behind the other,
 //! so that everybody who reads the same range is sent the same bytes.
 //!
-//! Invariant: the blocks of one encoding do not overlap, stand in the order of their offsets, and
+//! Invariant: the blocks of one encoding do not overlap, stand in the order of their ordinals, and
 //! hold entries of the log or ones that were pushed out after the first of them. The last group of
 //! a log is encoded as a tail, which goes with the next publication. Used by
 //! `topic/log/encoded.rs`.
@@ -29,17 +29,17 @@ pub(super) struct EncodedBlocks {
     read_at: Millis,
     blocks: VecDeque<Block>,
     tail: Option<Block>,
-    /// The newest of each key from an offset on; or, where nothing is left out, what is sent again.
+    /// The newest of each key from an ordinal on; or, where nothing is left out, what comes again.
     by_key: Option<ByKey>,
     /// Of the blocks, the tail aside.
     bytes: usize,
 }
 
-/// The newest publication of each conflation key, and those without one, of some offsets.
+/// The newest publication of each conflation key, and those without one, of some ordinals.
 #[derive(Clone, Debug)]
 pub(crate) struct ByKey {
     /// Those that it is of.
-    pub(crate) offsets: Range<u64>,
+    pub(crate) ordinals: Range<u64>,
     /// Where the cursor stands afterwards.
     pub(crate) next: u64,
     /// Publications between that are not in it.
@@ -100,8 +100,8 @@ impl Block {
     }
 
     /// The plain frame of one publication.
-    pub(super) fn plain(&self, offset: u64) -> Bytes {
-        let index = offset - self.first;
+    pub(super) fn plain(&self, ordinal: u64) -> Bytes {
+        let index = ordinal - self.first;
         self.plain.slice(index, index + 1)
     }
 
@@ -111,12 +111,12 @@ impl Block {
         self.bytes -= bytes;
     }
 
-    /// The offset behind the last.
+    /// The ordinal behind the last.
     pub(super) fn end(&self) -> u64 {
         self.first + self.plain.ends.len() as u64
     }
 
-    /// From one offset up to before another.
+    /// From one ordinal up to before another.
     pub(super) fn span(&self, start: u64, end: u64) -> Span {
         let (start, end) = (start - self.first, end - self.first);
         let frames = (start..end).filter(|index| self.plain.len(*index) > 0);
@@ -163,17 +163,17 @@ impl Blocks {
         }
     }
 
-    /// The oldest entry has gone, which has this offset. Where its frame stands in a block with
+    /// The oldest entry has gone, which has this ordinal. Where its frame stands in a block with
     /// those of others, its bytes are the block's from here on.
     #[inline]
-    pub(crate) fn charge(&mut self, offset: u64, is_entrys: impl Fn(&Bytes) -> bool) {
+    pub(crate) fn charge(&mut self, ordinal: u64, is_entrys: impl Fn(&Bytes) -> bool) {
         for blocks in &mut self.encodings {
             let front = blocks.blocks.front_mut();
-            let holds = |block: &&mut Block| block.first <= offset && block.has_entrys_frames;
+            let holds = |block: &&mut Block| block.first <= ordinal && block.has_entrys_frames;
             let Some(block) = front.filter(holds) else {
                 continue;
             };
-            let plain = block.plain(offset);
+            let plain = block.plain(ordinal);
             if is_entrys(&plain) {
                 block.bytes += plain.len();
                 blocks.bytes += plain.len();
@@ -189,7 +189,9 @@ impl Blocks {
                 blocks.bytes -= block.bytes;
             }
             blocks.tail.take_if(|tail| tail.end() <= first);
-            blocks.by_key.take_if(|by_key| by_key.offsets.start < first);
+            blocks
+                .by_key
+                .take_if(|by_key| by_key.ordinals.start < first);
         }
     }
 
@@ -225,12 +227,14 @@ impl Blocks {
         blocks
     }
 
-    /// What was made for readers of these offsets.
-    pub(crate) fn by_key(&self, encoding: EncodingId, offsets: &Range<u64>) -> Option<ByKey> {
+    /// What was made for readers of these ordinals.
+    pub(crate) fn by_key(&self, encoding: EncodingId, ordinals: &Range<u64>) -> Option<ByKey> {
         let mut encodings = self.encodings.iter();
         let blocks = encodings.find(|blocks| blocks.encoding == encoding)?;
         let by_key = blocks.by_key.as_ref();
-        by_key.filter(|by_key| by_key.offsets == *offsets).cloned()
+        by_key
+            .filter(|by_key| by_key.ordinals == *ordinals)
+            .cloned()
     }
 
     pub(crate) fn keep_by_key(&mut self, encoding: EncodingId, now: Millis, by_key: ByKey) {
@@ -249,16 +253,16 @@ impl EncodedBlocks {
         self.bytes() == 0
     }
 
-    pub(super) fn find(&self, offset: u64) -> Option<&Block> {
-        let at = self.blocks.partition_point(|block| block.end() <= offset);
+    pub(super) fn find(&self, ordinal: u64) -> Option<&Block> {
+        let at = self.blocks.partition_point(|block| block.end() <= ordinal);
         let blocks = self.blocks.get(at).into_iter().chain(&self.tail);
-        let mut holding = blocks.filter(|block| block.first <= offset && offset < block.end());
+        let mut holding = blocks.filter(|block| block.first <= ordinal && ordinal < block.end());
         holding.next()
     }
 
-    /// The offsets around this one that no block holds, within its group.
-    pub(super) fn gap(&self, offset: u64, start: u64, end: u64) -> (u64, u64) {
-        let at = self.blocks.partition_point(|block| block.end() <= offset);
+    /// The ordinals around this one that no block holds, within its group.
+    pub(super) fn gap(&self, ordinal: u64, start: u64, end: u64) -> (u64, u64) {
+        let at = self.blocks.partition_point(|block| block.end() <= ordinal);
         let before = at.checked_sub(1).map(|at| self.blocks[at].end());
         let behind = self.blocks.get(at).map(|block| block.first);
         (

@@ -20,7 +20,7 @@ const BLOCK_PUBLICATIONS: u64 = 64;
 const BLOCK_BYTES_MAX: usize = 256 << 10;
 impl Log {
     /// The frames from `start` on, at most up to before `end`, as far as one block reaches; where
-    /// they end. `start` is the offset of an entry.
+    /// they end. `start` is the ordinal of an entry.
     pub(crate) fn encoded(
         &mut self,
         encoding: EncodingId,
@@ -35,10 +35,7 @@ impl Log {
         }
         let group = group_of(start);
         let group_end = group + BLOCK_PUBLICATIONS;
-        let (first, last) = (
-            group.max(self.first()),
-            group_end.min(self.next_position().offset),
-        );
+        let (first, last) = (group.max(self.first()), group_end.min(self.next_ordinal()));
         let (first, last) = self.blocks.of(encoding, now).gap(start, first, last);
         let entries = self.from(first).take((last - first) as usize);
         let bytes: usize = entries.map(|(_, entry)| entry.bytes()).sum();
@@ -57,9 +54,11 @@ impl Log {
         (span, block_end)
     }
 
-    fn single(&self, offset: u64, make: &mut MakeFrame<'_>) -> Block {
-        let entry = self.entry(offset).expect("it is in the log");
-        Block::single(offset, make(entry, offset), |plain| entry.shares(plain))
+    fn single(&self, ordinal: u64, make: &mut MakeFrame<'_>) -> Block {
+        let entry = self.entry(ordinal).expect("it is in the log");
+        Block::single(ordinal, make(entry, self.offset(ordinal)), |plain| {
+            entry.shares(plain)
+        })
     }
 
     /// A block of several, copied one behind the other. Where it is complete, the frames that were
@@ -72,14 +71,14 @@ impl Log {
         make: &mut MakeFrame<'_>,
     ) -> Block {
         let mut frames = BlockBuilder::default();
-        for (offset, entry) in self.from(first).take((end - first) as usize) {
-            frames.push(make(entry, offset));
+        for (ordinal, entry) in self.from(first).take((end - first) as usize) {
+            frames.push(make(entry, self.offset(ordinal)));
         }
         let mut block = frames.into_block(first);
         if end == group_of(first) + BLOCK_PUBLICATIONS {
-            for offset in first..end {
-                let plain = block.plain(offset);
-                let entry = self.entry_mut(offset).expect("it is in the log");
+            for ordinal in first..end {
+                let plain = block.plain(ordinal);
+                let entry = self.entry_mut(ordinal).expect("it is in the log");
                 if !plain.is_empty() && entry.move_frame(encoding, plain.clone()) {
                     block.discharge(plain.len());
                 }
@@ -89,7 +88,7 @@ impl Log {
     }
 }
 
-/// The first offset of a group.
-fn group_of(offset: u64) -> u64 {
-    (offset - 1) / BLOCK_PUBLICATIONS * BLOCK_PUBLICATIONS + 1
+/// The first ordinal of a group.
+fn group_of(ordinal: u64) -> u64 {
+    (ordinal - 1) / BLOCK_PUBLICATIONS * BLOCK_PUBLICATIONS + 1
 }

@@ -2,6 +2,7 @@
 
 use crate::driver::boundary::Millis;
 use crate::topic::key::Topic;
+use crate::topic::log::jumps::Jumps;
 use crate::topic::log::options::LogOptions;
 use crate::topic::publication::{Content, Position, Publication};
 use crate::types::encoding::EncodingId;
@@ -27,7 +28,8 @@ pub(crate) struct LogEntry {
     bytes: u32,
 }
 
-const _: () = assert!(size_of::<LogEntry>() <= LogOptions::PUBLICATION_BYTES);
+// With the jump to its offset.
+const _: () = assert!(size_of::<LogEntry>() + Jumps::JUMP_BYTES <= LogOptions::PUBLICATION_BYTES);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FrameState {

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 pub(crate) enum ReadMode {
     /// Everything that is there.
     All,
-    /// For a newcomer: the newest of each key of those before this offset, and all without one;
+    /// For a newcomer: the newest of each key of those before this ordinal, and all without one;
     /// then everything. Nothing counts as missed by it.
     NewestByKey { until: u64 },
     /// For a slow reader: the newest of each key, and all without one.
@@ -28,7 +28,7 @@ pub(crate) enum ReadMode {
     Newest,
     /// Nothing of what was published until now.
     Nothing,
-    /// What was sent before, up to this offset, in other words.
+    /// What was sent before, up to this ordinal, in other words.
     Again { until: u64 },
 }
 
@@ -50,7 +50,7 @@ impl ReadMode {
 pub(crate) struct Reader {
     pub(crate) who: Address,
     pub(crate) encoding: EncodingId,
-    /// The offset of the first that is wanted.
+    /// The ordinal of the first that is wanted.
     pub(crate) next: u64,
     pub(crate) reading: ReadMode,
 }
@@ -73,7 +73,7 @@ impl Range {
         }
     }
 
-    /// Nothing of what the reader was sent before is here, up to an offset. What is lost behind
+    /// Nothing of what the reader was sent before is here, up to an ordinal. What is lost behind
     /// that it is told next.
     fn nothing_again(reader: &Reader, until: u64) -> Range {
         let count = until + 1 - reader.next;
@@ -84,7 +84,7 @@ impl Range {
         }
     }
 
-    /// Nothing, to who stands at this offset.
+    /// Nothing, to who stands at this ordinal.
     pub(crate) fn nothing(next: u64) -> Range {
         Range {
             spans: Vec::new(),
@@ -122,7 +122,7 @@ impl Log {
             | ReadMode::Conflated
             | ReadMode::Again { .. } => 0,
             ReadMode::Newest => self.before_newest(start, SlowReader::NEWEST_BYTES),
-            ReadMode::Nothing => self.next_position().offset - start,
+            ReadMode::Nothing => self.next_ordinal() - start,
         };
         if skipped > 0 {
             (reason, start, missed) = (MissedReason::Dropped, start + skipped, missed + skipped);
@@ -132,7 +132,7 @@ impl Log {
                 Range::by_key(self.newest_by_key(reader, start..until, now, bytes_max, make))
             }
             ReadMode::Conflated => {
-                let end = self.next_position().offset;
+                let end = self.next_ordinal();
                 let by_key = self.newest_by_key(reader, start..end, now, bytes_max, make);
                 if by_key.skipped > 0 {
                     (reason, missed) = (MissedReason::Conflated, missed + by_key.skipped);
@@ -157,37 +157,37 @@ impl Log {
         range
     }
 
-    /// Everything of these offsets that there is, but what the reader is left out of; `make` says
+    /// Everything of these ordinals that there is, but what the reader is left out of; `make` says
     /// it in its words. Members that are late for the same are sent the same bytes.
     fn again(
         &mut self,
         reader: &Reader,
-        offsets: std::ops::Range<u64>,
+        ordinals: std::ops::Range<u64>,
         now: Millis,
         bytes_max: usize,
         make: &mut MakeFrame<'_>,
     ) -> ByKey {
-        if let Some(again) = self.shared_by_key(reader, &offsets) {
+        if let Some(again) = self.shared_by_key(reader, &ordinals) {
             return again;
         }
-        let end = offsets.end.min(self.next_position().offset);
+        let end = ordinals.end.min(self.next_ordinal());
         let (mut spans, mut bytes) = (Vec::new(), 0);
         let mut is_shared = !reader.encoding.has_filter();
-        let mut next = offsets.start;
+        let mut next = ordinals.start;
         while next < end && (bytes < bytes_max || spans.is_empty()) {
-            let offset = next;
+            let ordinal = next;
             next += 1;
-            if self.leaves_out(offset, reader.who) {
+            if self.leaves_out(ordinal, reader.who) {
                 is_shared = false;
                 continue;
             }
-            if let Some(span) = self.own_span(offset, make) {
+            if let Some(span) = self.own_span(ordinal, make) {
                 bytes += span.plain.len();
                 spans.push(span);
             }
         }
         let again = ByKey {
-            offsets,
+            ordinals,
             next,
             skipped: 0,
             span: Span::join(&spans),
@@ -199,10 +199,10 @@ impl Log {
     }
 
     /// The frame of one publication, for one reader alone.
-    fn own_span(&self, offset: u64, make: &mut MakeFrame<'_>) -> Option<Span> {
-        let frame = make(self.entry(offset)?, offset)?;
-        let block = Block::single(offset, Some(frame), |_| false);
-        Some(block.span(offset, offset + 1))
+    fn own_span(&self, ordinal: u64, make: &mut MakeFrame<'_>) -> Option<Span> {
+        let frame = make(self.entry(ordinal)?, self.offset(ordinal))?;
+        let block = Block::single(ordinal, Some(frame), |_| false);
+        Some(block.span(ordinal, ordinal + 1))
     }
 
     /// Everything from `start` on that passes the filter of the reader, which `make` asks, but what
@@ -214,15 +214,15 @@ impl Log {
         bytes_max: usize,
         make: &mut MakeFrame<'_>,
     ) -> Range {
-        let end = self.next_position().offset.min(start + SIFTED_MAX);
+        let end = self.next_ordinal().min(start + SIFTED_MAX);
         let (mut next, mut bytes, mut spans) = (start, 0, Vec::new());
         while next < end && bytes < bytes_max {
-            let offset = next;
+            let ordinal = next;
             next += 1;
-            if self.leaves_out(offset, reader.who) {
+            if self.leaves_out(ordinal, reader.who) {
                 continue;
             }
-            if let Some(span) = self.own_span(offset, make) {
+            if let Some(span) = self.own_span(ordinal, make) {
                 bytes += span.plain.len();
                 spans.push(span);
             }
@@ -253,7 +253,7 @@ impl Log {
             bytes <= bytes_max
         });
         let newest = newest.count().max(1) as u64;
-        (self.next_position().offset - start).saturating_sub(newest)
+        (self.next_ordinal() - start).saturating_sub(newest)
     }
 
     /// Everything from `start` on but what the reader is left out of.
@@ -268,7 +268,7 @@ impl Log {
         if reader.encoding.has_filter() {
             return self.sifted_from(reader, start, bytes_max, make);
         }
-        let log_end = self.next_position().offset;
+        let log_end = self.next_ordinal();
         let (mut next, mut bytes, mut spans) = (start, 0, Vec::new());
         while next < log_end && bytes < bytes_max && spans.len() < SPANS_MAX {
             if self.leaves_out(next, reader.who) {
@@ -278,7 +278,7 @@ impl Log {
             let left_out = self
                 .from(next)
                 .find(|(_, entry)| entry.except == Some(reader.who));
-            let end = left_out.map_or(log_end, |(offset, _)| offset);
+            let end = left_out.map_or(log_end, |(ordinal, _)| ordinal);
             let end = self.end_of(next, end, bytes_max - bytes);
             let (span, end) = self.encoded(reader.encoding, now, next, end, make);
             (next, bytes) = (end, bytes + span.plain.len());
@@ -293,12 +293,12 @@ impl Log {
         }
     }
 
-    fn leaves_out(&self, offset: u64, who: Address) -> bool {
-        let entry = self.entry(offset);
+    fn leaves_out(&self, ordinal: u64, who: Address) -> bool {
+        let entry = self.entry(ordinal);
         entry.is_some_and(|entry| entry.except == Some(who))
     }
 
-    /// The offset behind those that have at most so many bytes together, by what their frames take
+    /// The ordinal behind those that have at most so many bytes together, by what their frames take
     /// as they were delivered; one publication at least.
     fn end_of(&self, start: u64, end: u64, bytes_max: usize) -> u64 {
         let mut bytes = 0;
@@ -310,33 +310,33 @@ impl Log {
         start + fitting.take_while(fits).count().max(1) as u64
     }
 
-    /// What was made for readers of these offsets that are left out of none of them, if this is
+    /// What was made for readers of these ordinals that are left out of none of them, if this is
     /// one.
-    fn shared_by_key(&self, reader: &Reader, offsets: &std::ops::Range<u64>) -> Option<ByKey> {
+    fn shared_by_key(&self, reader: &Reader, ordinals: &std::ops::Range<u64>) -> Option<ByKey> {
         // What is kept for those with filters is nobody else's.
         if reader.encoding.has_filter() {
             return None;
         }
-        let shared = self.blocks.by_key(reader.encoding, offsets)?;
-        let count = (offsets.end - offsets.start) as usize;
-        let mut entries = self.from(offsets.start).take(count);
+        let shared = self.blocks.by_key(reader.encoding, ordinals)?;
+        let count = (ordinals.end - ordinals.start) as usize;
+        let mut entries = self.from(ordinals.start).take(count);
         let is_left_out = entries.any(|(_, entry)| entry.except == Some(reader.who));
         (!is_left_out).then_some(shared)
     }
 
-    /// The newest publication of each key of these offsets, and those without one.
+    /// The newest publication of each key of these ordinals, and those without one.
     fn newest_by_key(
         &mut self,
         reader: &Reader,
-        offsets: std::ops::Range<u64>,
+        ordinals: std::ops::Range<u64>,
         now: Millis,
         bytes_max: usize,
         make: &mut MakeFrame<'_>,
     ) -> ByKey {
-        if let Some(by_key) = self.shared_by_key(reader, &offsets) {
+        if let Some(by_key) = self.shared_by_key(reader, &ordinals) {
             return by_key;
         }
-        let std::ops::Range { start, end } = offsets;
+        let std::ops::Range { start, end } = ordinals;
         let mut seen = HashSet::new();
         let kept = self.from(start).take((end - start) as usize);
         let kept: Vec<(u64, &LogEntry)> = kept.collect();
@@ -344,33 +344,33 @@ impl Log {
             let key = entry.conflate.as_deref();
             key.is_none_or(|key| seen.insert(key))
         });
-        let mut kept: Vec<u64> = kept.map(|(offset, _)| offset).collect();
+        let mut kept: Vec<u64> = kept.map(|(ordinal, _)| ordinal).collect();
         kept.reverse();
         let has_filter = reader.encoding.has_filter();
         let (mut spans, mut bytes, mut sent, mut is_shared) = (Vec::new(), 0, 0, !has_filter);
         let mut next = end;
-        for offset in kept {
+        for ordinal in kept {
             if bytes >= bytes_max || has_filter && sent == SIFTED_MAX {
-                next = offset;
+                next = ordinal;
                 break;
             }
             sent += 1;
-            if self.leaves_out(offset, reader.who) {
+            if self.leaves_out(ordinal, reader.who) {
                 is_shared = false;
                 continue;
             }
             let span = match has_filter {
-                true => self.own_span(offset, make),
+                true => self.own_span(ordinal, make),
                 false => {
-                    let (encoding, end) = (reader.encoding, offset + 1);
-                    Some(self.encoded(encoding, now, offset, end, make).0)
+                    let (encoding, end) = (reader.encoding, ordinal + 1);
+                    Some(self.encoded(encoding, now, ordinal, end, make).0)
                 }
             };
             bytes += span.as_ref().map_or(0, |span| span.plain.len());
             spans.extend(span);
         }
         let by_key = ByKey {
-            offsets: start..end,
+            ordinals: start..end,
             next,
             skipped: next - start - sent,
             span: Span::join(&spans),

@@ -1,14 +1,19 @@
 //! The log of one topic: what was published to it, in order, within its bounds.
 //!
-//! Invariant: the entries bear contiguous offsets and end before the next one that is given; an
-//! entry is in the log until its count, bytes or age push it out. Used by `topic/log/logs.rs`, and
-//! by a topic's home through it.
+//! Invariant: the entries bear contiguous ordinals ([`jumps`]) and end before the next one that is
+//! given; an entry is in the log until its count, bytes or age push it out. Where the home gives
+//! the order, and so in every log that is stored or kept for absent members, offsets are ordinals.
+//! Used by `topic/log/logs.rs`, and by a topic's home through it.
+//!
+//! [`jumps`]: crate::topic::log::jumps
 
 use crate::driver::boundary::Millis;
+use crate::topic::keep::GivenPlace;
 use crate::topic::key::{TopicKey, TopicName};
 use crate::topic::log::block::Blocks;
 use crate::topic::log::entry::LogEntry;
 use crate::topic::log::journal::{LogLeft, LogRecord, RestoredLog, StoredPublication};
+use crate::topic::log::jumps::Jumps;
 use crate::topic::log::keys::Keys;
 use crate::topic::log::options::{LogClass, LogOptions};
 use crate::topic::log::takers::Takers;
@@ -26,9 +31,11 @@ pub(crate) struct Log {
     pub(crate) epoch: u64,
     /// Whether it is what it should be. One that its topic's home orders always is.
     pub(crate) is_ready: bool,
-    /// The offset of the next publication. The first is 1.
+    /// The ordinal of the next publication. The first is 1.
     next: u64,
-    /// Those with the offsets before `next`, without a gap.
+    /// From the ordinal before the oldest entry's on.
+    jumps: Jumps,
+    /// Those with the ordinals before `next`, without a gap.
     entries: VecDeque<LogEntry>,
     /// Of all entries.
     bytes: usize,
@@ -101,7 +108,7 @@ pub(crate) enum Arrival {
 pub(crate) enum Missing {
     /// Nothing: it goes on with the next publication.
     Nothing,
-    /// All from this offset on.
+    /// All from this ordinal on.
     From(u64),
     /// Some of it is not here any more.
     Lost(Loss),
@@ -115,6 +122,7 @@ impl Log {
             epoch,
             is_ready: true,
             next: 1,
+            jumps: Jumps::default(),
             entries: VecDeque::new(),
             bytes: 0,
             trimmed: None,
@@ -197,16 +205,31 @@ impl Log {
     pub(crate) fn position(&self) -> Position {
         Position {
             epoch: self.epoch,
-            offset: self.next - 1,
+            offset: self.jumps.offset(self.next - 1),
         }
     }
 
-    /// The position that the next publication gets.
+    /// The position that the next publication gets, where the topic's home gives it.
     pub(crate) fn next_position(&self) -> Position {
         Position {
             epoch: self.epoch,
             offset: self.next,
         }
+    }
+
+    /// The ordinal of the next publication.
+    pub(crate) fn next_ordinal(&self) -> u64 {
+        self.next
+    }
+
+    /// The offset of the publication with this ordinal.
+    pub(crate) fn offset(&self, ordinal: u64) -> u64 {
+        self.jumps.offset(ordinal)
+    }
+
+    /// Where its offsets jump.
+    pub(crate) fn jumps(&self) -> &Jumps {
+        &self.jumps
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -217,26 +240,26 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// The offset of the oldest entry; that of the next publication where there is none.
+    /// The ordinal of the oldest entry; that of the next publication where there is none.
     pub(crate) fn first(&self) -> u64 {
         self.next - self.entries.len() as u64
     }
 
-    /// The entry with this offset.
-    pub(crate) fn entry(&self, offset: u64) -> Option<&LogEntry> {
-        let index = offset.checked_sub(self.first())?;
+    /// The entry with this ordinal.
+    pub(crate) fn entry(&self, ordinal: u64) -> Option<&LogEntry> {
+        let index = ordinal.checked_sub(self.first())?;
         self.entries.get(usize::try_from(index).ok()?)
     }
 
-    pub(crate) fn entry_mut(&mut self, offset: u64) -> Option<&mut LogEntry> {
-        let index = offset.checked_sub(self.first())?;
+    pub(crate) fn entry_mut(&mut self, ordinal: u64) -> Option<&mut LogEntry> {
+        let index = ordinal.checked_sub(self.first())?;
         self.entries.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// Entries from this offset on, oldest first.
-    pub(crate) fn from(&self, offset: u64) -> impl DoubleEndedIterator<Item = (u64, &LogEntry)> {
+    /// Entries from this ordinal on, oldest first.
+    pub(crate) fn from(&self, ordinal: u64) -> impl DoubleEndedIterator<Item = (u64, &LogEntry)> {
         let first = self.first();
-        let skipped = offset.saturating_sub(first).min(self.entries.len() as u64);
+        let skipped = ordinal.saturating_sub(first).min(self.entries.len() as u64);
         let start = first + skipped;
         let entries = self.entries.range(skipped as usize..);
         entries
@@ -244,7 +267,17 @@ impl Log {
             .map(move |(index, entry)| (start + index as u64, entry))
     }
 
-    /// Appends what got [`Log::next_position`], and pushes out what does not fit any more.
+    /// Whether the next publication with this offset is further ahead than those before it.
+    pub(crate) fn jumps_at(&self, offset: u64) -> bool {
+        self.jumps.offset(self.next) != offset
+    }
+
+    /// The next publication has this offset, which another one has given.
+    pub(crate) fn jump_to(&mut self, offset: u64) {
+        self.jumps.push(self.next, offset);
+    }
+
+    /// Appends what got [`Log::next_ordinal`], and pushes out what does not fit any more.
     pub(crate) fn append(&mut self, entry: LogEntry, options: &LogOptions) {
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
@@ -327,6 +360,7 @@ impl Log {
             let first = self.next - self.entries.len() as u64;
             self.blocks.charge(first - 1, |plain| entry.shares(plain));
             self.blocks.drop_before(first);
+            self.jumps.forget_before(first - 1);
         }
     }
 
@@ -347,12 +381,15 @@ impl Log {
         if self.entries.capacity() > 4 * self.entries.len().max(4) {
             self.entries.shrink_to(2 * self.entries.len());
         }
+        self.jumps.shrink();
     }
 
-    /// What a publication with this place is.
-    pub(crate) fn arrival(&self, place: Position) -> Arrival {
-        let is_behind = place.epoch == self.epoch && place.offset > self.next;
-        match (place == self.next_position(), self.is_ready) {
+    /// What a publication with this place is. It follows what names the newest here as the one
+    /// before it.
+    pub(crate) fn arrival(&self, place: &GivenPlace) -> Arrival {
+        let Position { epoch, offset } = self.position();
+        let is_behind = place.epoch == epoch && place.offset > offset;
+        match (is_behind && place.previous == offset, self.is_ready) {
             (true, true) => Arrival::Next,
             (true, false) => Arrival::Unready,
             (false, true) if is_behind => Arrival::Gap,
@@ -364,13 +401,15 @@ impl Log {
     pub(crate) fn begin(&mut self, epoch: u64, next: u64) {
         self.clear();
         (self.epoch, self.next, self.is_ready) = (epoch, next.max(1), false);
+        self.jumps = Jumps::default();
         self.trimmed = (next > 1).then_some(Loss::TrimmedBySize);
         (self.blocks, self.keys) = (Blocks::default(), Keys::default());
     }
 
     /// Whether it has what somebody knows the topic up to, as far as that is known here.
     pub(crate) fn reaches(&self, since: Since) -> bool {
-        since.epoch.is_none_or(|epoch| epoch == self.epoch) && since.offset < self.next
+        since.epoch.is_none_or(|epoch| epoch == self.epoch)
+            && since.offset <= self.position().offset
     }
 
     /// What somebody who knows the topic up to `since` has missed.
@@ -378,15 +417,17 @@ impl Log {
         let is_known = since
             .epoch
             .is_none_or(|epoch| self.has_epoch(epoch, since.offset));
-        if !is_known || since.offset >= self.next {
+        if !is_known || since.offset > self.position().offset {
             return Missing::Lost(Loss::EpochChanged);
         }
-        if since.offset + 1 < self.first() {
+        // What is not here any more ends with the offset before the oldest entry's.
+        if since.offset < self.offset(self.first() - 1) {
             return Missing::Lost(self.loss());
         }
-        match self.next - 1 - since.offset {
-            0 => Missing::Nothing,
-            _ => Missing::From(since.offset + 1),
+        let next = self.jumps.up_to(since.offset) + 1;
+        match next == self.next {
+            true => Missing::Nothing,
+            false => Missing::From(next),
         }
     }
 
@@ -414,7 +455,8 @@ impl Log {
             }
             (None, _) => (self.first(), self.next, None),
             (Some(_), ReadOrder::Reverse) => {
-                let end = query.since.map_or(self.next, |since| since.offset);
+                let before = query.since.and_then(|since| since.offset.checked_sub(1));
+                let end = before.map_or(0, |before| self.jumps.up_to(before)) + 1;
                 (self.first(), end, None)
             }
             (Some(Missing::Nothing), ReadOrder::Forward) => (self.next, self.next, None),
@@ -427,7 +469,8 @@ impl Log {
         let (first, order) = (self.first(), query.order);
         let range = (start - first) as usize..(end.max(start) - first) as usize;
         let entries = self.entries.range(range).enumerate();
-        let mut entries = entries.map(move |(index, entry)| (start + index as u64, entry));
+        let mut entries =
+            entries.map(move |(index, entry)| (self.offset(start + index as u64), entry));
         let next = move || match order {
             ReadOrder::Forward => entries.next(),
             ReadOrder::Reverse => entries.next_back(),

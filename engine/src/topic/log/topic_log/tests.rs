@@ -1,7 +1,9 @@
-//! Logs against the obvious: a list of what was published, searched from its beginning.
+//! Logs against the obvious: a list of what was published, searched from its beginning; with
+//! offsets that go up by one, and with ones that skip.
 
 use super::*;
 use crate::topic::data::{Data, DataEncoding};
+use crate::topic::keep::GivenPlace;
 use crate::topic::key::Topic;
 use crate::topic::log::block::Span;
 use crate::topic::log::range::{Range, ReadMode, Reader};
@@ -29,6 +31,7 @@ fn address(slot: u32) -> Address {
 /// What was published, as the test knows it.
 #[derive(Clone)]
 struct Known {
+    offset: u64,
     text: String,
     at: Millis,
     key: Option<&'static str>,
@@ -41,6 +44,8 @@ struct Pair {
     options: LogOptions,
     known: Vec<Known>,
     now: Millis,
+    /// Offsets go up by at most so much.
+    stride: u64,
 }
 
 fn text_of(encoding: EncodingId, text: &str, offset: u64) -> Option<String> {
@@ -62,6 +67,7 @@ fn make_frame(encoding: EncodingId, publication: &Publication<'_>, offset: u64) 
 impl Pair {
     fn new(options: LogOptions) -> Pair {
         Pair {
+            stride: 1,
             log: Log::new(TopicKey::new(Topic::Room("r")), LogClass::new(0), 77),
             options,
             known: Vec::new(),
@@ -70,7 +76,9 @@ impl Pair {
     }
 
     fn publish(&mut self, random: &mut Rng) {
-        let offset = self.known.len() as u64 + 1;
+        let ordinal = self.known.len() as u64 + 1;
+        let newest = self.known.last().map_or(0, |known| known.offset);
+        let offset = newest + random.u64(1..=self.stride);
         let bytes_max = *random.choice(&[4, 40, 5_000]).unwrap();
         let bytes = random.usize(0..bytes_max);
         let text = format!("\"{offset} {}\"", "x".repeat(bytes));
@@ -82,7 +90,18 @@ impl Pair {
             data: Data::Text(&text),
             data_encoding: DataEncoding::default(),
         };
-        assert_eq!(self.log.next_position().offset, offset);
+        assert_eq!(self.log.next_ordinal(), ordinal);
+        assert_eq!(self.log.position().offset, newest);
+        if self.stride > 1 {
+            let place = |previous| GivenPlace {
+                epoch: 77,
+                offset,
+                previous,
+            };
+            assert_eq!(self.log.arrival(&place(newest)), Arrival::Next);
+            assert_eq!(self.log.arrival(&place(newest + 1)), Arrival::Gap);
+            self.log.jump_to(offset);
+        }
         let content = Content::data(&publication, None);
         let mut delivered = Vec::new();
         for encoding in [EncodingId::FIRST, OTHER] {
@@ -100,6 +119,7 @@ impl Pair {
         self.log.append(entry, &self.options);
         let at = self.now;
         self.known.push(Known {
+            offset,
             text,
             at,
             key,
@@ -107,18 +127,19 @@ impl Pair {
         });
     }
 
-    /// The offsets that are there must be the last ones, and no more than may be.
+    /// The ordinals that are there must be the last ones, and no more than may be.
     fn check_bounds(&mut self) {
-        let (first, next) = (self.log.first(), self.log.next_position().offset);
+        let (first, next) = (self.log.first(), self.log.next_ordinal());
         assert_eq!(next, self.known.len() as u64 + 1);
         let kept = (next - first) as usize;
         assert!(kept <= self.options.publications_max as usize);
         let bytes: usize = self.log.from(first).map(|(_, entry)| entry.bytes()).sum();
         assert_eq!(bytes, self.log.bytes);
         assert!(bytes <= self.options.bytes_max || kept == 1);
-        for (offset, entry) in self.log.from(first) {
+        for (ordinal, entry) in self.log.from(first) {
             let publication = entry.content().publication(None).unwrap();
-            let known = &self.known[offset as usize - 1];
+            let known = &self.known[ordinal as usize - 1];
+            assert_eq!(self.log.offset(ordinal), known.offset);
             assert_eq!(publication.data, Data::Text(&known.text));
             assert!(known.at + self.options.ttl.as_millis() as Millis > self.now);
         }
@@ -144,19 +165,19 @@ impl Pair {
             range.spans.iter().for_each(|span| {
                 texts.extend(texts_of(span));
             });
-            assert!(range.next > reader.next || range.next == self.log.next_position().offset);
+            assert!(range.next > reader.next || range.next == self.log.next_ordinal());
             reader.next = range.next;
             if matches!(reader.reading, ReadMode::Newest | ReadMode::Nothing) {
                 reader.reading = ReadMode::All;
             }
-            if range.next == self.log.next_position().offset {
+            if range.next == self.log.next_ordinal() {
                 return (texts, missed);
             }
         }
     }
 
     fn expected(&self, reader: &Reader) -> (Vec<String>, u64) {
-        let (first, next) = (self.log.first(), self.log.next_position().offset);
+        let (first, next) = (self.log.first(), self.log.next_ordinal());
         let mut wanted: Vec<u64> = (reader.next.max(first)..next).collect();
         let missed = first.saturating_sub(reader.next);
         let before = wanted.len() as u64;
@@ -166,9 +187,9 @@ impl Pair {
             ReadMode::All | ReadMode::Newest | ReadMode::Nothing | ReadMode::Again { .. } => 0,
         };
         let mut seen = HashSet::new();
-        let is_newest = |offset: &u64| {
-            let key = self.known[*offset as usize - 1].key;
-            *offset >= until || key.is_none_or(|key| seen.insert(key))
+        let is_newest = |ordinal: &u64| {
+            let key = self.known[*ordinal as usize - 1].key;
+            *ordinal >= until || key.is_none_or(|key| seen.insert(key))
         };
         wanted = wanted.into_iter().rev().filter(is_newest).collect();
         wanted.reverse();
@@ -177,12 +198,81 @@ impl Pair {
             ReadMode::NewestByKey { until } => first.saturating_sub(until.max(reader.next)),
             _ => missed + before - wanted.len() as u64,
         };
-        wanted.retain(|offset| self.known[*offset as usize - 1].except != Some(reader.who));
-        let texts = wanted.iter().filter_map(|offset| {
-            let known = &self.known[*offset as usize - 1];
-            text_of(reader.encoding, &known.text, *offset)
+        wanted.retain(|ordinal| self.known[*ordinal as usize - 1].except != Some(reader.who));
+        let texts = wanted.iter().filter_map(|ordinal| {
+            let known = &self.known[*ordinal as usize - 1];
+            text_of(reader.encoding, &known.text, known.offset)
         });
         (texts.collect(), missed)
+    }
+
+    /// What somebody misses that knows the topic up to this offset.
+    fn expected_missing(&self, offset: u64) -> Missing {
+        let gone = self.log.first() as usize - 1;
+        let newest = self.known.last().map_or(0, |known| known.offset);
+        let is_lost = self.known[..gone].iter().any(|it| it.offset > offset);
+        let next = self.known.iter().position(|it| it.offset > offset);
+        match next {
+            _ if offset > newest => Missing::Lost(Loss::EpochChanged),
+            _ if is_lost => Missing::Lost(self.log.loss()),
+            Some(index) => Missing::From(index as u64 + 1),
+            None => Missing::Nothing,
+        }
+    }
+
+    /// A page of history, as the list has it.
+    fn expected_page(&self, query: &HistoryQuery) -> (Vec<u64>, Option<Loss>) {
+        let kept = &self.known[self.log.first() as usize - 1..];
+        let offsets = kept.iter().map(|known| known.offset);
+        let missing = query.since.map(|since| self.expected_missing(since.offset));
+        let since = query.since.map(|since| since.offset);
+        let mut offsets: Vec<u64> = match (missing, query.order) {
+            (Some(Missing::Lost(Loss::EpochChanged)), _) => Vec::new(),
+            (_, ReadOrder::Forward) => offsets
+                .filter(|it| since.is_none_or(|at| *it > at))
+                .collect(),
+            (_, ReadOrder::Reverse) => offsets
+                .filter(|it| since.is_none_or(|at| *it < at))
+                .collect(),
+        };
+        if query.order == ReadOrder::Reverse {
+            offsets.reverse();
+        }
+        offsets.truncate(query.limit as usize);
+        let loss = match (missing, query.order) {
+            (Some(Missing::Lost(Loss::EpochChanged)), _) => Some(Loss::EpochChanged),
+            (Some(Missing::Lost(loss)), ReadOrder::Forward) => Some(loss),
+            _ => None,
+        };
+        (offsets, loss)
+    }
+
+    /// Positions and pages, as the list has them.
+    fn check_positions(&self, random: &mut Rng) {
+        let newest = self.log.position().offset;
+        for _ in 0..20 {
+            let offset = random.u64(0..=newest + 2);
+            let since = Since {
+                epoch: random.bool().then_some(77),
+                offset,
+            };
+            assert_eq!(
+                self.log.missing(since),
+                self.expected_missing(offset),
+                "{offset}"
+            );
+            assert_eq!(self.log.reaches(since), offset <= newest);
+            let query = HistoryQuery {
+                since: random.bool().then_some(since),
+                limit: random.u32(0..12),
+                order: *random
+                    .choice(&[ReadOrder::Forward, ReadOrder::Reverse])
+                    .unwrap(),
+            };
+            let (entries, loss) = self.log.select(&query);
+            let offsets: Vec<u64> = entries.map(|(offset, _)| offset).collect();
+            assert_eq!((offsets, loss), self.expected_page(&query), "{query:?}");
+        }
     }
 }
 
@@ -200,13 +290,14 @@ fn texts_of(span: &Span) -> Vec<String> {
 #[test]
 fn every_reading_is_that_of_a_list() {
     let mut random = Rng::with_seed(5);
-    for round in 0..60 {
+    for round in 0..60usize {
         let mut pair = Pair::new(LogOptions {
             publications_max: random.u32(1..300),
             bytes_max: *random.choice(&[1_024, 60_000, 1 << 20]).unwrap(),
             ttl: Duration::from_millis(*random.choice(&[1_000, 3_000, 1 << 30]).unwrap()),
             ..LogOptions::default()
         });
+        pair.stride = [1, 2, 9][round % 3];
         for _ in 0..300 {
             pair.now += random.u64(0..40);
             pair.log.expire(&pair.options, pair.now);
@@ -216,11 +307,12 @@ fn every_reading_is_that_of_a_list() {
             }
             pair.log.expire(&pair.options, pair.now);
             pair.check_bounds();
-            let until = random.u64(1..=pair.log.next_position().offset);
+            pair.check_positions(&mut random);
+            let until = random.u64(1..=pair.log.next_ordinal());
             let reader = Reader {
                 who: address(random.u32(0..3)),
                 encoding: *random.choice(&[EncodingId::FIRST, OTHER]).unwrap(),
-                next: random.u64(1..=pair.log.next_position().offset),
+                next: random.u64(1..=pair.log.next_ordinal()),
                 reading: *random
                     .choice(&[
                         ReadMode::All,
@@ -410,4 +502,57 @@ fn what_a_block_holds_is_counted() {
     );
     pair.publish(&mut random);
     assert!(pair.log.bytes() < 20_000, "the block has gone");
+}
+
+/// A room of a busy sequence: each of its publications is far from the one before.
+#[test]
+fn what_was_lost_is_counted_in_publications() {
+    let mut random = Rng::with_seed(9);
+    let mut pair = Pair::new(LogOptions {
+        publications_max: 10,
+        ..LogOptions::default()
+    });
+    pair.stride = 1_000;
+    for _ in 0..30 {
+        pair.publish(&mut random);
+    }
+    let offsets: Vec<u64> = pair.known.iter().map(|known| known.offset).collect();
+    let offset = |ordinal: usize| offsets[ordinal - 1];
+    let since = |offset| Since {
+        epoch: Some(77),
+        offset,
+    };
+    // The twentieth is the newest that is gone.
+    let lost = Missing::Lost(Loss::TrimmedBySize);
+    for (at, expected) in [
+        (offset(20) - 1, lost),
+        (offset(20), Missing::From(21)),
+        (offset(20) + 1, Missing::From(21)),
+        (offset(21) - 1, Missing::From(21)),
+        (offset(21), Missing::From(22)),
+        (offset(30) - 1, Missing::From(30)),
+        (offset(30), Missing::Nothing),
+        (offset(30) + 1, Missing::Lost(Loss::EpochChanged)),
+    ] {
+        assert_eq!(pair.log.missing(since(at)), expected, "{at}");
+    }
+    assert!(
+        pair.log.jumps().len() <= 12,
+        "no more than there are entries"
+    );
+    let reader = Reader {
+        who: address(2),
+        encoding: EncodingId::FIRST,
+        next: 5,
+        reading: ReadMode::All,
+    };
+    let (texts, missed) = pair.read_all(reader, 1 << 20);
+    let count = 16;
+    let reason = MissedReason::TrimmedBySize;
+    assert_eq!((texts.len(), missed), (10, vec![Missed { count, reason }]));
+    pair.log.clear();
+    assert_eq!(pair.log.missing(since(offset(30))), Missing::Nothing);
+    assert_eq!(pair.log.missing(since(offset(30) - 1)), lost);
+    pair.log.begin(78, 1);
+    assert_eq!(pair.log.jumps().len(), 0);
 }

@@ -149,18 +149,22 @@ pub struct LogPlace {
     pub epoch: u64,
     /// Above all before, 1 to [`LogPlace::OFFSET_MAX`].
     pub offset: u64,
-    /// The offset of the room's entry before. 0: there was none in this epoch, or none that the
-    /// broker still knows.
+    /// The offset of the room's entry before. 0: there was none in this epoch;
+    /// [`LogPlace::UNKNOWN`]: the broker knows none, but may have known one. Of the first of a
+    /// page: [`LogPage::behind`].
     pub previous: u64,
 }
 
 impl LogPlace {
+    /// As [`LogPlace::previous`].
+    pub const UNKNOWN: u64 = u64::MAX;
     /// The largest offset. No log comes near it; who writes to a broker may claim any.
     pub const OFFSET_MAX: u64 = (1 << 60) - 1;
 
     /// Whether an entry can stand there.
     pub(crate) fn is_possible(&self) -> bool {
-        (1..=Self::OFFSET_MAX).contains(&self.offset) && self.previous < self.offset
+        let follows = self.previous < self.offset || self.previous == Self::UNKNOWN;
+        (1..=Self::OFFSET_MAX).contains(&self.offset) && follows
     }
 }
 
@@ -193,11 +197,17 @@ pub struct ReadLog {
 pub struct LogPage {
     /// The log's. 0: there is no such log.
     pub epoch: u64,
-    /// The newest offset that was given. Without entries, and if the broker does not know it any
-    /// more: one that no later entry has, and [`ReadLog::after`] where nothing can be missing.
+    /// The newest offset that was given in this epoch: to the room, or to anything that shares its
+    /// sequence. What the room has up to there is on this page or on one behind it, or is gone.
     pub newest: u64,
+    /// Nothing of the room that was appended behind this offset is missing before the first of
+    /// these entries; or, without entries, at all. At least [`ReadLog::after`] where nothing was
+    /// lost; above it, what was between them may have been trimmed.
+    pub behind: u64,
     /// In order.
     pub entries: Vec<LogEntry>,
+    /// Whether there are more behind these.
+    pub has_more: bool,
 }
 
 /// One entry of a log.

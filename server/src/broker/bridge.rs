@@ -63,10 +63,6 @@ impl PreparedBridge {
         orders: OrdersRooms,
     ) -> Result<(PreparedBridge, BridgeWays), BadCluster> {
         let cluster = cluster.checked()?;
-        if orders == OrdersRooms::Yes && !cluster.broker.can_order() {
-            let why = "a namespace has the order broker, which takes redis".to_owned();
-            return Err(BadCluster { key: "broker", why });
-        }
         let ordered = (orders == OrdersRooms::Yes)
             .then(|| Sequencer::new(cluster.queue_messages, cluster.queue_bytes));
         let (way, sequencer) = ordered.unzip();

@@ -3,7 +3,8 @@
 //!
 //! What is published waits in each subscriber's own queue until [`Model::deliver`] brings it on, so
 //! a test decides by seed who hears what when. Nodes are cut off and come back, the broker is
-//! stopped, and it drops what a slow subscriber has not taken. Used by tests alone.
+//! stopped, and it drops what a slow subscriber has not taken. Logs are those of rooms by
+//! themselves, or parts of one stream as JetStream's are. Used by tests alone.
 
 use crate::broker::adapter::{
     Append, Appended, Broker, BrokerError, Link, LogEntry, LogPage, LogPlace, Outbound, ReadLog,
@@ -12,7 +13,7 @@ use crate::broker::envelope::Envelope;
 use crate::broker::inbox::{InboxSender, Incoming};
 use crate::broker::subject::Subject;
 use bytes::Bytes;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -42,11 +43,24 @@ pub enum ModelFault {
     Mend,
 }
 
+/// How the broker keeps logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModelLogs {
+    /// Each by itself: it knows of every entry the one before it.
+    #[default]
+    Single,
+    /// As parts of a stream, whose sequence gives the offsets: it knows what it still has.
+    OfStream,
+}
+
 #[derive(Debug, Default)]
 struct World {
     nodes: Vec<Node>,
+    kind: ModelLogs,
     logs: HashMap<Arc<str>, ModelLog>,
     epochs: u64,
+    /// Appends so far.
+    appends: u64,
 }
 
 #[derive(Debug)]
@@ -60,9 +74,17 @@ struct Node {
 #[derive(Debug, Default)]
 struct ModelLog {
     epoch: u64,
+    /// What is before this offset was trimmed for its age.
+    first: u64,
+    /// The newest offset that was given, to whomever.
     newest: u64,
     entries: VecDeque<LogEntry>,
+    entries_max: usize,
     keys: HashMap<Arc<str>, LogPlace>,
+    /// All of the room that was not forgotten.
+    appended: BTreeMap<u64, Bytes>,
+    /// It has forgotten some in this epoch.
+    has_forgotten: bool,
 }
 
 impl Model {
@@ -107,6 +129,48 @@ impl Model {
         }
     }
 
+    /// Keeps logs in this way; before there are any.
+    pub fn keep_logs(&self, kind: ModelLogs) {
+        self.world().kind = kind;
+    }
+
+    /// Time passes: the oldest entries of a room go, be they all that it has, and where it is a
+    /// part of a stream, others append to that.
+    pub fn age(&self, room: &str, count: usize) {
+        let mut world = self.world();
+        let is_of_stream = world.kind == ModelLogs::OfStream;
+        let Some(log) = world.logs.get_mut(room) else {
+            return;
+        };
+        let before = log.newest;
+        log.newest += u64::from(is_of_stream) * 3;
+        let count = count.min(log.entries.len());
+        if let Some(last) = log.entries.drain(..count).next_back() {
+            log.first = last.place.offset + 1;
+        }
+        if is_of_stream && log.entries.is_empty() {
+            // What others have appended just now is not old.
+            log.first = before + 1;
+        }
+    }
+
+    /// Whether something of a room was appended between an offset and one of its entries, and
+    /// neither was forgotten. A stream that has forgotten something cannot tell what it had trimmed
+    /// before, until whoever knew that ends its epoch.
+    pub fn has_between(&self, room: &str, after: u64, entry: &LogEntry) -> bool {
+        let LogPlace { epoch, offset, .. } = entry.place;
+        let world = self.world();
+        let log = world.logs.get(room).filter(|log| log.epoch == epoch);
+        let log = log.filter(|log| world.kind == ModelLogs::Single || !log.has_forgotten);
+        let log = log.filter(|log| log.appended.get(&offset) == Some(&entry.payload));
+        log.is_some_and(|log| log.appended.range(after + 1..offset).next().is_some())
+    }
+
+    /// The epoch of a room's log; 0: there is none.
+    pub fn epoch(&self, room: &str) -> u64 {
+        self.world().logs.get(room).map_or(0, |log| log.epoch)
+    }
+
     /// The broker forgets all logs: what was appended next begins a new epoch.
     pub fn forget_logs(&self) {
         self.world().logs.clear();
@@ -116,13 +180,19 @@ impl Model {
     /// on its disk.
     pub fn forget_newest(&self, room: &str, count: usize) {
         let mut world = self.world();
+        let kind = world.kind;
         if let Some(log) = world.logs.get_mut(room) {
             let left = log.entries.len().saturating_sub(count);
             if let Some(first) = log.entries.get(left) {
-                log.newest = first.place.previous;
+                log.newest = match kind {
+                    ModelLogs::Single => first.place.previous,
+                    ModelLogs::OfStream => first.place.offset - 1,
+                };
                 log.entries.truncate(left);
                 let newest = log.newest;
                 log.keys.retain(|_, place| place.offset <= newest);
+                log.appended.retain(|offset, _| *offset <= newest);
+                log.has_forgotten = true;
             }
         }
     }
@@ -164,6 +234,8 @@ impl World {
     }
 
     fn append(&mut self, append: Append) -> Appended {
+        self.appends += 1;
+        let (kind, skipped) = (self.kind, (self.appends - 1) % 3);
         let log = self.open(&append.room, None);
         let known = append.key.as_ref().and_then(|(key, _)| log.keys.get(key));
         if let Some(place) = known {
@@ -173,13 +245,22 @@ impl World {
                 is_duplicate: true,
             };
         }
+        // Offsets skip, as those of a stream that rooms share.
+        let offset = log.newest + 1 + skipped;
+        let previous = match (kind, log.entries.back()) {
+            (ModelLogs::Single, _) => log.newest,
+            (ModelLogs::OfStream, Some(last)) => last.place.offset,
+            (ModelLogs::OfStream, None) if offset == 1 => 0,
+            (ModelLogs::OfStream, None) => LogPlace::UNKNOWN,
+        };
         let place = LogPlace {
             epoch: log.epoch,
-            // Offsets skip, as those of a stream that rooms share.
-            offset: log.newest + 1 + log.newest % 3,
-            previous: log.newest,
+            offset,
+            previous,
         };
         log.newest = place.offset;
+        log.appended.insert(place.offset, append.payload.clone());
+        log.entries_max = append.keep.entries_max as usize;
         if let Some((key, _)) = append.key {
             log.keys.insert(key, place);
         }
@@ -213,6 +294,42 @@ impl World {
             };
         }
         log
+    }
+}
+
+impl ModelLog {
+    fn page(&self, read: &ReadLog, kind: ModelLogs) -> LogPage {
+        let entries = self.entries.iter();
+        let entries = entries.filter(|entry| entry.place.offset > read.after);
+        let limit = read.limit as usize;
+        let mut page: Vec<LogEntry> = entries.clone().take(limit).cloned().collect();
+        let first = page.first().map(|first| first.place);
+        let behind = match (kind, first) {
+            (ModelLogs::Single, first) => first.map_or(self.newest, |first| first.previous),
+            (ModelLogs::OfStream, first) => {
+                let oldest = self.entries.front().map(|oldest| oldest.place.offset);
+                let first = first.map(|first| first.offset);
+                let trimmed = self.first.saturating_sub(1);
+                match (oldest, first) {
+                    (Some(oldest), _) if oldest <= read.after => read.after,
+                    (_, Some(first)) if self.entries.len() >= self.entries_max => first - 1,
+                    (_, first) => read
+                        .after
+                        .max(trimmed)
+                        .min(first.map_or(u64::MAX, |it| it - 1)),
+                }
+            }
+        };
+        if let (ModelLogs::OfStream, Some(first)) = (kind, page.first_mut()) {
+            first.place.previous = behind;
+        }
+        LogPage {
+            epoch: self.epoch,
+            newest: self.newest,
+            behind,
+            has_more: entries.count() > limit,
+            entries: page,
+        }
     }
 }
 
@@ -261,16 +378,8 @@ impl Broker for ModelBroker {
 
     async fn read(&self, read: ReadLog) -> Result<LogPage, BrokerError> {
         self.with(|world, _| {
-            let Some(log) = world.logs.get(&read.room) else {
-                return LogPage::default();
-            };
-            let entries = log.entries.iter();
-            let entries = entries.filter(|entry| entry.place.offset > read.after);
-            LogPage {
-                epoch: log.epoch,
-                newest: log.newest,
-                entries: entries.take(read.limit as usize).cloned().collect(),
-            }
+            let log = world.logs.get(&read.room);
+            log.map_or_else(LogPage::default, |log| log.page(&read, world.kind))
         })
     }
 

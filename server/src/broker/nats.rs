@@ -12,6 +12,7 @@ mod dial;
 mod jetstream;
 mod log;
 mod login;
+mod page;
 mod state;
 mod subjects;
 mod wire;
@@ -41,6 +42,7 @@ pub struct NatsBroker {
 pub(crate) struct NatsConnect {
     dial: NatsDial,
     prefix: String,
+    partitions: usize,
 }
 
 impl NatsConnect {
@@ -50,15 +52,18 @@ impl NatsConnect {
     /// One of them cannot be used.
     pub(crate) fn new(cluster: &Cluster) -> Result<NatsConnect, BadCluster> {
         let dial = NatsDial::new(cluster)?;
-        let prefix = cluster.prefix.clone();
-        Ok(NatsConnect { dial, prefix })
+        Ok(NatsConnect {
+            dial,
+            prefix: cluster.prefix.clone(),
+            partitions: cluster.partitions,
+        })
     }
 
     /// Begins to connect; on a tokio runtime.
     pub(crate) fn start(self, inbox: InboxSender) -> NatsBroker {
         NatsBroker {
             client: NatsClient::start(self.dial, NatsIntoInbox(inbox)),
-            log: NatsLog::new(&self.prefix),
+            log: NatsLog::new(&self.prefix, self.partitions),
             prefix: self.prefix,
         }
     }
@@ -128,12 +133,16 @@ impl Broker for NatsBroker {
     }
 
     async fn append(&self, append: Append) -> Result<Appended, BrokerError> {
-        self.log.append(&self.client, &append).await
+        let appended = self.append_all(&[append]).await.pop();
+        appended.unwrap_or(Err(BrokerError::Lost))
     }
 
-    async fn open(&self, _: ReadLog, _: Option<u64>) -> Result<LogPage, BrokerError> {
-        // A namespace that asks for it is refused when the node starts.
-        Err(BrokerError::Refused("NATS orders no rooms yet".into()))
+    async fn append_all(&self, batch: &[Append]) -> Vec<Result<Appended, BrokerError>> {
+        self.log.append_all(&self.client, batch).await
+    }
+
+    async fn open(&self, read: ReadLog, over: Option<u64>) -> Result<LogPage, BrokerError> {
+        self.log.open(&self.client, &read, over).await
     }
 
     async fn read(&self, read: ReadLog) -> Result<LogPage, BrokerError> {

@@ -33,6 +33,9 @@ pub struct Cluster {
     pub queue_messages: usize,
     /// What they hold in each direction, within [`Cluster::QUEUE_BYTES`].
     pub queue_bytes: usize,
+    /// NATS: streams that ordered rooms that keep the same are spread over, within
+    /// [`Cluster::PARTITIONS`]. All nodes must have the same.
+    pub partitions: usize,
 }
 
 /// The brokers that there are adapters for.
@@ -42,13 +45,6 @@ pub enum BrokerKind {
     Redis,
     /// NATS 2.9 or newer, with JetStream for ordered rooms.
     Nats,
-}
-
-impl BrokerKind {
-    /// Whether it orders rooms ([`crate::RoomOrder::Broker`]).
-    pub(crate) fn can_order(self) -> bool {
-        self == BrokerKind::Redis
-    }
 }
 
 /// As whom a node comes to its broker.
@@ -106,6 +102,9 @@ impl Cluster {
     /// What [`Cluster::queue_bytes`] may be.
     pub const QUEUE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
 
+    /// What [`Cluster::partitions`] may be.
+    pub const PARTITIONS: RangeInclusive<usize> = 1..=256;
+
     /// With this broker at this URL, and the defaults.
     pub fn new(broker: BrokerKind, url: impl Into<String>, node: impl Into<String>) -> Cluster {
         Cluster {
@@ -119,6 +118,7 @@ impl Cluster {
             linger: Duration::from_secs(5),
             queue_messages: 65_536,
             queue_bytes: 64 << 20,
+            partitions: 8,
         }
     }
 
@@ -150,6 +150,11 @@ impl Cluster {
                 "queue_bytes",
                 Self::QUEUE_BYTES.contains(&self.queue_bytes),
                 "1MiB to 4GiB",
+            ),
+            (
+                "partitions",
+                Self::PARTITIONS.contains(&self.partitions),
+                "1 to 256",
             ),
         ];
         match rules.into_iter().find(|(_, obeys, _)| !obeys) {

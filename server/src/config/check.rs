@@ -277,9 +277,10 @@ impl CrossChecks<'_> {
                 let rule = "must be false unless history says how many publications are kept, slow_reader is disconnect or catch_up, and last none or newest";
                 problems.push(self.option_breaks(name, &room_keys::ACKS, rooms, rule.to_owned()));
             }
-            if rooms.order == RoomOrder::Broker && (rooms.history.is_none() || !cluster.can_order())
+            if rooms.order == RoomOrder::Broker
+                && (rooms.history.is_none() || !cluster.is_one_of_many())
             {
-                let rule = "must be fast unless history says how many publications are kept, and cluster.broker is redis: only that orders rooms";
+                let rule = "must be fast unless history says how many publications are kept, and cluster.broker is redis or nats, which orders rooms";
                 problems.push(self.option_breaks(name, &room_keys::ORDER, rooms, rule.to_owned()));
             }
             if !rooms.presence_events && rooms.presence_of != PresenceOf::default() {

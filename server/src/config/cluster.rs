@@ -25,6 +25,7 @@ pub(crate) struct ClusterSettings {
     pub(super) linger: Duration,
     pub(super) queue_messages: usize,
     pub(super) queue_bytes: usize,
+    pub(super) partitions: usize,
 }
 
 /// Which broker, if any.
@@ -59,6 +60,7 @@ impl Default for ClusterSettings {
             linger,
             queue_messages,
             queue_bytes,
+            partitions,
             ..
         } = Cluster::new(BrokerKind::Redis, "", "");
         ClusterSettings {
@@ -77,6 +79,7 @@ impl Default for ClusterSettings {
             linger,
             queue_messages,
             queue_bytes,
+            partitions,
         }
     }
 }
@@ -88,11 +91,6 @@ impl ClusterSettings {
     /// Whether there are other nodes.
     pub(crate) fn is_one_of_many(&self) -> bool {
         self.broker.0.is_some()
-    }
-
-    /// Whether the broker orders rooms where it is asked to.
-    pub(super) fn can_order(&self) -> bool {
-        self.broker.0.is_some_and(BrokerKind::can_order)
     }
 
     /// Values that do not fit each other: the key, and what it must be.
@@ -148,6 +146,7 @@ impl ClusterSettings {
             linger: self.linger,
             queue_messages: self.queue_messages,
             queue_bytes: self.queue_bytes,
+            partitions: self.partitions,
             ..Cluster::new(broker, "", node.unwrap_or_else(random_name))
         }))
     }

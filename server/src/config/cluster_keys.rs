@@ -124,6 +124,16 @@ pub(super) const QUEUE_BYTES: Key = Key {
     }),
 };
 
+pub(super) const PARTITIONS: Key = Key {
+    name: "cluster.partitions",
+    flag: None,
+    what: "With NATS: streams of JetStream that ordered rooms are spread over, for each number of publications and time that rooms keep. All nodes must have the same; to change it, stop them all and delete the streams (docs/scale-out.md).",
+    kind: ValueKind::Count(
+        *Cluster::PARTITIONS.start()..=*Cluster::PARTITIONS.end(),
+        |settings| &mut settings.cluster.partitions,
+    ),
+};
+
 const WORD_RULE: &str = "none or a text without quotes, backslashes and control characters";
 const PATH_RULE: &str = "none or a path without quotes, backslashes and control characters, such as /etc/shardcast/broker.pem";
 const VARIABLE_RULE: &str =

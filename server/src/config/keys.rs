@@ -281,6 +281,7 @@ pub(super) static KEYS: &[Key] = &[
     cluster_keys::LINGER,
     cluster_keys::QUEUE_MESSAGES,
     cluster_keys::QUEUE_BYTES,
+    cluster_keys::PARTITIONS,
     compression_keys::ENABLED,
     compression_keys::THRESHOLD,
     compression_keys::CONTEXT_TAKEOVER,

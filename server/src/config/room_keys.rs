@@ -139,7 +139,7 @@ pub(super) const SLOW_READER: Key = Key {
 pub(super) const ORDER: Key = Key {
     name: "rooms.order",
     flag: None,
-    what: "Who orders what is published to a room, where there are several nodes: fast, each node for itself, which delivers at once; or broker, the cluster's broker for all of them, so that every node has one order, the same offsets and the same history (docs/scale-out.md). broker takes history, and cluster.broker redis.",
+    what: "Who orders what is published to a room, where there are several nodes: fast, each node for itself, which delivers at once; or broker, the cluster's broker for all of them, so that every node has one order, the same offsets and the same history (docs/scale-out.md). broker takes history, and cluster.broker.",
     kind: ValueKind::Other("fast or broker", |settings| &mut settings.rooms.order),
 };
 pub(super) const ACKS: Key = Key {

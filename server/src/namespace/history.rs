@@ -45,7 +45,8 @@ pub enum RoomOrder {
     Fast,
     /// The broker of the cluster, for all nodes: it is delivered once the broker has it, at every
     /// node in the same order and with the same offsets, and who comes back to another node goes on
-    /// there. Takes a cluster ([`crate::App::cluster`]) over Redis. See `docs/scale-out.md`.
+    /// there. Takes a cluster ([`crate::App::cluster`]). Over NATS the offsets skip. See
+    /// `docs/scale-out.md`.
     Broker,
 }
 

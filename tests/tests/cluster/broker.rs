@@ -7,7 +7,7 @@ use crate::place::{Place, Side};
 use shardcast_patience::{Program, wait_until};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -123,6 +123,11 @@ impl Broker {
         };
         self.program = Some(Program::start(command.args(&self.more)));
         wait_until("the broker answers", || self.answers());
+    }
+
+    /// Where its store is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Stops its process where it stands: connections stay, nobody answers.

@@ -18,4 +18,5 @@ mod place;
 mod present;
 mod scene;
 mod schedules;
+mod store;
 mod the_ground;

@@ -1,10 +1,15 @@
 //! Ordered rooms: one order at all nodes, nothing that was acknowledged is lost, repeated or comes
-//! in another order, whatever becomes of nodes, links and the broker. Over Redis.
+//! in another order, whatever becomes of nodes, links and the broker. Over Redis, whose offsets go
+//! up by one, and over NATS, where others take places of the same sequence.
 
 use crate::broker::Kind;
 use crate::cluster::{Cluster, Fault, NODES};
 use crate::crowd::{connect, connect_any};
+use crate::node::Node;
 use crate::scene::{run, until};
+use crate::schedules::fault;
+use crate::store::{copy_folder, forget_all, jetstream, redis, streams};
+use serde_json::json;
 use shardcast::broker::{
     Append, Body, Broker as Adapter, BrokerKind, Cluster as Options, Envelope, Inbox, KeptInLog,
     MessageId, Recipient, RedisBroker,
@@ -12,25 +17,25 @@ use shardcast::broker::{
 use shardcast_client::{Client, Item, SubscribeOptions};
 use shardcast_engine::{Data, DataEncoding};
 use shardcast_patience::PATIENCE;
+use shardcast_seeds::{Printing, Seeds, Tally};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-const NAMESPACE: &str = "[namespaces.ordered]\nhistory = 20000\nhistory_bytes = \"8MiB\"\n\
+const NAMESPACE: &str = "partitions = 1\n[namespaces.ordered]\nhistory = 20000\nhistory_bytes = \"8MiB\"\n\
                          order = \"broker\"\n";
 const ROOM: &str = "ordered:room";
+/// In the same stream, over NATS.
+const OTHER: &str = "ordered:other";
 
 /// What a publisher said: who, and its count.
 type Said = (usize, u64);
 
-/// Starts a cluster in which [`ROOM`] is ordered. `None`: this machine has no Redis.
-fn start(nodes: usize) -> Option<Cluster> {
-    Kind::Redis
-        .is_here()
-        .then(|| Cluster::start_with(Kind::Redis, nodes, NAMESPACE))
+/// Starts a cluster in which [`ROOM`] is ordered.
+fn start(kind: Kind, nodes: usize) -> Cluster {
+    Cluster::start_with(kind, nodes, NAMESPACE)
 }
 
 /// Hears the room, through whatever becomes of its node.
@@ -84,6 +89,13 @@ impl Reader {
         self.messages()
     }
 
+    /// Waits until it has heard what has this offset, and returns all.
+    async fn heard_at(&self, offset: u64) -> Vec<(u64, Said)> {
+        let reached = |heard: &[(u64, Said)]| heard.last().is_some_and(|last| last.0 >= offset);
+        until("everything is heard", || reached(&self.messages())).await;
+        self.messages()
+    }
+
     fn lost(&self) -> usize {
         self.heard.lock().expect("nobody panics").lost
     }
@@ -100,7 +112,8 @@ impl Drop for Reader {
 }
 
 /// Says so many messages at one node and returns what was acknowledged, with the offsets, and how
-/// many were refused. One that is refused is not said again: then it has another number.
+/// many were refused. One that is refused is not said again: then it has another number. Somebody
+/// says something in another room all the while.
 async fn say(
     client: &Client,
     who: usize,
@@ -109,8 +122,12 @@ async fn say(
     let (mut placed, mut refused) = (BTreeMap::new(), 0);
     for number in numbers {
         let said: Said = (who, number);
-        let publish = client.publish(ROOM, &said).without_key();
-        match publish.timeout(Duration::from_secs(5)).send().await {
+        let publish = |room| {
+            let publish = client.publish(room, &said).without_key();
+            publish.timeout(Duration::from_secs(5)).send()
+        };
+        let (receipt, _other) = tokio::join!(publish(ROOM), publish(OTHER));
+        match receipt {
             Ok(receipt) => {
                 let offset = receipt.offset.expect("it has a place");
                 assert_eq!(placed.insert(offset, said), None, "two have one place");
@@ -121,170 +138,155 @@ async fn say(
     (placed, refused)
 }
 
-/// All have heard the same in the same order, without a gap, and all that was acknowledged is there
-/// at its place.
-fn assert_one_order(heard: &[Vec<(u64, Said)>], placed: &BTreeMap<u64, Said>) {
+/// All have heard the same in the same order, each once, and all that was acknowledged is there at
+/// its place. `kind` says whether offsets skip.
+fn assert_one_order(kind: Kind, heard: &[Vec<(u64, Said)>], placed: &BTreeMap<u64, Said>) {
     let longest = heard.iter().max_by_key(|heard| heard.len()).expect("one");
     for heard in heard {
         assert_eq!(heard, longest);
     }
     let offsets: Vec<u64> = longest.iter().map(|(offset, _)| *offset).collect();
+    assert!(offsets.is_sorted_by(|one, next| one < next), "{offsets:?}");
     let first = offsets.first().copied().unwrap_or(1);
-    let expected: Vec<u64> = (first..first + offsets.len() as u64).collect();
-    assert_eq!(offsets, expected, "no gap, no repeat");
+    let dense: Vec<u64> = (first..first + offsets.len() as u64).collect();
+    match kind {
+        Kind::Redis => assert_eq!(offsets, dense, "no gap"),
+        Kind::Nats if offsets.len() > 20 => assert_ne!(offsets, dense, "others take places, too"),
+        Kind::Nats => {}
+    }
     let by_offset: BTreeMap<u64, Said> = longest.iter().copied().collect();
     for (offset, said) in placed {
         assert_eq!(by_offset.get(offset), Some(said), "it was acknowledged");
     }
 }
 
-#[test]
-fn publishes_from_all_nodes_have_one_order() {
+async fn publishes_from_all_nodes_have_one_order(kind: Kind) {
     const EACH: u64 = 150;
-    let Some(cluster) = start(NODES) else { return };
-    run(async {
-        let mut readers = Vec::new();
-        for url in cluster.urls() {
-            readers.push(Reader::join(connect(&url)).await);
-        }
-        let saying = cluster.urls().into_iter().enumerate().map(|(who, url)| {
-            let said = async move { say(&connect(&url), who, 0..EACH).await };
-            tokio::spawn(said)
-        });
-        let mut placed = BTreeMap::new();
-        for saying in saying.collect::<Vec<_>>() {
-            let (more, refused) = saying.await.expect("no panic");
-            assert_eq!(refused, 0);
-            placed.extend(more);
-        }
-        assert_eq!(
-            placed.len(),
-            NODES * EACH as usize,
-            "each has its own place"
-        );
-        let mut heard = Vec::new();
-        for reader in &readers {
-            heard.push(reader.heard(placed.len()).await);
-        }
-        assert_one_order(&heard, &placed);
-        for node in &cluster.nodes {
-            assert_eq!(node.metric("cluster_ordered_restarts_total"), 0);
-            assert_eq!(node.metric("cluster_ordered_placed_total"), EACH);
-        }
-        // A node that nobody was at has the same history, read once however many ask.
-        let late = connect(&cluster.urls()[0]);
-        let page = late.history::<Said>(ROOM).send().await.expect("it is kept");
-        assert_eq!(page.offset, placed.len() as u64);
-    });
-}
-
-#[test]
-fn nothing_acknowledged_is_lost_behind_any_fault() {
-    let Some(mut cluster) = start(NODES) else {
-        return;
-    };
-    run(async {
-        let mut readers = Vec::new();
-        for url in cluster.urls() {
-            readers.push(Reader::join(connect(&url)).await);
-        }
-        let span = Duration::from_millis(200);
-        let mut placed = BTreeMap::new();
-        let mut number = 0;
-        for fault in [
-            Fault::Cut(0, span),
-            Fault::Silence(1, span),
-            Fault::Flap(2, 3),
-            Fault::Slow(1, Duration::from_millis(40), span),
-            Fault::KillBroker(span),
-            Fault::FreezeBroker(span),
-            Fault::FreezeNode(0, span),
-        ] {
-            let saying = cluster.urls().into_iter().enumerate().map(|(who, url)| {
-                let numbers = number..number + 60;
-                tokio::spawn(async move { say(&connect(&url), who, numbers).await })
-            });
-            let saying: Vec<_> = saying.collect();
-            number += 60;
-            cluster.suffer(fault).await;
-            for saying in saying {
-                placed.extend(saying.await.expect("no panic").0);
-            }
-        }
-        for node in &cluster.nodes {
-            until("it is connected again", || node.is_connected()).await;
-        }
-        // The last word is heard by all, and what was before it.
-        let last = connect(&cluster.urls()[2]);
-        let mut end = BTreeMap::new();
-        while end.is_empty() {
-            number += 1;
-            end = say(&last, 2, number..number + 1).await.0;
-        }
-        placed.extend(end);
-        let newest = *placed.keys().last().expect("some were acknowledged");
-        let mut heard = Vec::new();
-        for reader in &readers {
-            heard.push(reader.heard(newest as usize).await);
-            assert_eq!(reader.lost(), 0);
-        }
-        assert_one_order(&heard, &placed);
-    });
-}
-
-#[test]
-fn without_a_broker_publishes_are_refused_and_with_it_all_goes_on() {
-    let Some(mut cluster) = start(2) else { return };
-    run(async {
-        let urls = cluster.urls();
-        let reader = Reader::join(connect(&urls[1])).await;
-        let client = connect(&urls[0]);
-        let (before, refused) = say(&client, 0, 0..10).await;
-        assert_eq!((before.len(), refused), (10, 0));
-        cluster.broker.kill();
-        until("all nodes have noticed", || {
-            cluster.nodes.iter().all(|node| !node.is_connected())
-        })
-        .await;
-        let error = client.publish(ROOM, &(0, 10)).without_key().send().await;
-        let error = error.expect_err("nobody orders it");
-        assert_eq!(error.code(), "unavailable");
-        // A fast room goes on, and who is in the room stays there.
-        let fast = client.publish("fast", &(0, 0)).without_key().send().await;
-        fast.expect("fast rooms go on");
-        cluster.broker.restart();
-        for node in &cluster.nodes {
-            until("it is connected again", || node.is_connected()).await;
-        }
-        let mut after = BTreeMap::new();
-        while after.is_empty() {
-            after = say(&client, 0, 11..12).await.0;
-        }
-        let mut placed = before;
-        placed.extend(after);
-        let heard = reader.heard(placed.len()).await;
-        assert_one_order(&[heard], &placed);
-        assert_eq!(reader.lost(), 0);
-    });
-}
-
-/// A connection of its own to the broker.
-fn redis(cluster: &Cluster, command: &[&str]) -> String {
-    let mut socket = TcpStream::connect(cluster.broker.address()).expect("it listens");
-    let mut asked = format!("*{}\r\n", command.len());
-    for word in command {
-        asked += &format!("${}\r\n{word}\r\n", word.len());
+    let cluster = start(kind, NODES);
+    let mut readers = Vec::new();
+    for url in cluster.urls() {
+        readers.push(Reader::join(connect(&url)).await);
     }
-    socket.write_all(asked.as_bytes()).expect("it takes it");
-    let mut answer = String::new();
-    let mut reader = BufReader::new(socket);
-    reader.read_line(&mut answer).expect("it answers");
-    answer
+    let saying = cluster.urls().into_iter().enumerate().map(|(who, url)| {
+        let said = async move { say(&connect(&url), who, 0..EACH).await };
+        tokio::spawn(said)
+    });
+    let mut placed = BTreeMap::new();
+    for saying in saying.collect::<Vec<_>>() {
+        let (more, refused) = saying.await.expect("no panic");
+        assert_eq!(refused, 0);
+        placed.extend(more);
+    }
+    assert_eq!(
+        placed.len(),
+        NODES * EACH as usize,
+        "each has its own place"
+    );
+    let mut heard = Vec::new();
+    for reader in &readers {
+        heard.push(reader.heard(placed.len()).await);
+    }
+    assert_one_order(kind, &heard, &placed);
+    for node in &cluster.nodes {
+        assert_eq!(node.metric("cluster_ordered_restarts_total"), 0);
+        // In the other room, too.
+        assert_eq!(node.metric("cluster_ordered_placed_total"), 2 * EACH);
+    }
+    // A node that nobody was at has the same history, read once however many ask.
+    let late = connect(&cluster.urls()[0]);
+    let page = late.history::<Said>(ROOM).send().await.expect("it is kept");
+    let newest = *placed.keys().last().expect("some were placed");
+    assert_eq!(page.offset, newest);
+}
+
+async fn nothing_acknowledged_is_lost_behind_any_fault(kind: Kind) {
+    let mut cluster = start(kind, NODES);
+    let mut readers = Vec::new();
+    for url in cluster.urls() {
+        readers.push(Reader::join(connect(&url)).await);
+    }
+    let span = Duration::from_millis(200);
+    let mut placed = BTreeMap::new();
+    let mut number = 0;
+    for fault in [
+        Fault::Cut(0, span),
+        Fault::Silence(1, span),
+        Fault::Flap(2, 3),
+        Fault::Slow(1, Duration::from_millis(40), span),
+        Fault::KillBroker(span),
+        Fault::FreezeBroker(span),
+        Fault::FreezeNode(0, span),
+    ] {
+        let saying = cluster.urls().into_iter().enumerate().map(|(who, url)| {
+            let numbers = number..number + 60;
+            tokio::spawn(async move { say(&connect(&url), who, numbers).await })
+        });
+        let saying: Vec<_> = saying.collect();
+        number += 60;
+        cluster.suffer(fault).await;
+        for saying in saying {
+            placed.extend(saying.await.expect("no panic").0);
+        }
+    }
+    for node in &cluster.nodes {
+        until("it is connected again", || node.is_connected()).await;
+    }
+    // The last word is heard by all, and what was before it.
+    let last = connect(&cluster.urls()[2]);
+    let mut end = BTreeMap::new();
+    while end.is_empty() {
+        number += 1;
+        end = say(&last, 2, number..number + 1).await.0;
+    }
+    placed.extend(end);
+    let newest = *placed.keys().last().expect("some were acknowledged");
+    let mut heard = Vec::new();
+    for reader in &readers {
+        heard.push(reader.heard_at(newest).await);
+        assert_eq!(reader.lost(), 0);
+    }
+    assert_one_order(kind, &heard, &placed);
+}
+
+async fn without_a_broker_publishes_are_refused_and_with_it_all_goes_on(kind: Kind) {
+    let mut cluster = start(kind, 2);
+    let urls = cluster.urls();
+    let reader = Reader::join(connect(&urls[1])).await;
+    let client = connect(&urls[0]);
+    let (before, refused) = say(&client, 0, 0..10).await;
+    assert_eq!((before.len(), refused), (10, 0));
+    cluster.broker.kill();
+    until("all nodes have noticed", || {
+        cluster.nodes.iter().all(|node| !node.is_connected())
+    })
+    .await;
+    let error = client.publish(ROOM, &(0, 10)).without_key().send().await;
+    let error = error.expect_err("nobody orders it");
+    assert_eq!(error.code(), "unavailable");
+    // A fast room goes on, and who is in the room stays there.
+    let fast = client.publish("fast", &(0, 0)).without_key().send().await;
+    fast.expect("fast rooms go on");
+    cluster.broker.restart();
+    for node in &cluster.nodes {
+        until("it is connected again", || node.is_connected()).await;
+    }
+    let mut after = BTreeMap::new();
+    while after.is_empty() {
+        after = say(&client, 0, 11..12).await.0;
+    }
+    let mut placed = before;
+    placed.extend(after);
+    let heard = reader.heard(placed.len()).await;
+    assert_one_order(kind, &[heard], &placed);
+    assert_eq!(reader.lost(), 0);
 }
 
 #[test]
 fn what_the_broker_published_to_nobody_is_found_and_delivered() {
-    let Some(cluster) = start(2) else { return };
+    if !Kind::Redis.is_here() {
+        return;
+    }
+    let cluster = start(Kind::Redis, 2);
     run(async {
         let urls = cluster.urls();
         let readers = [
@@ -324,7 +326,7 @@ fn what_the_broker_published_to_nobody_is_found_and_delivered() {
             heard.push(reader.heard(8).await);
             assert_eq!(reader.lost(), 0);
         }
-        assert_one_order(&heard, &placed);
+        assert_one_order(Kind::Redis, &heard, &placed);
         for node in &cluster.nodes {
             assert!(node.metric("cluster_ordered_repaired_total") >= 2);
             assert_eq!(node.metric("cluster_ordered_restarts_total"), 0);
@@ -367,59 +369,266 @@ async fn append_elsewhere(cluster: &Cluster, said: Said) {
     appended.expect("it is connected");
 }
 
+async fn a_client_goes_on_at_another_node_when_its_own_dies(kind: Kind) {
+    let mut cluster = start(kind, NODES);
+    let urls = cluster.urls();
+    // They are at the first node, and have another one to go to; nobody is at that.
+    let mut readers = Vec::new();
+    for _ in 0..5 {
+        readers.push(Reader::join(connect_any(&urls[..2])).await);
+    }
+    let client = connect(&urls[2]);
+    let (mut placed, _) = say(&client, 2, 0..50).await;
+    for reader in &readers {
+        reader.heard(50).await;
+    }
+    let reads = cluster.nodes[1].metric("cluster_ordered_reads_total");
+    assert_eq!(reads, 0);
+    cluster.nodes[0].kill();
+    placed.extend(say(&client, 2, 50..100).await.0);
+    let mut heard = Vec::new();
+    for reader in &readers {
+        heard.push(reader.heard(100).await);
+        assert_eq!((reader.lost(), reader.recovered()), (0, 1));
+    }
+    assert_one_order(kind, &heard, &placed);
+    // All five together: once to load the log, and as often as it is looked at since.
+    let reads = cluster.nodes[1].metric("cluster_ordered_reads_total");
+    assert!(reads <= 4, "{reads} reads for five clients");
+}
+
+async fn members_of_a_room_whose_log_the_broker_has_lost_are_told_so(kind: Kind) {
+    let cluster = start(kind, 2);
+    let urls = cluster.urls();
+    let reader = Reader::join(connect(&urls[1])).await;
+    let client = connect(&urls[0]);
+    say(&client, 0, 0..20).await;
+    reader.heard(20).await;
+    forget_all(&cluster, kind);
+    let (after, refused) = say(&client, 0, 20..21).await;
+    assert_eq!((after.len(), refused), (1, 0));
+    until("it is told", || reader.lost() == 1).await;
+    until("the new log is followed", || {
+        cluster.nodes[1].metric("cluster_ordered_restarts_total") == 1
+    })
+    .await;
+    let mut number = 21;
+    until_heard(&reader, &client, &mut number).await;
+}
+
+/// A broker that comes back with an older disk has forgotten what it has acknowledged: the members
+/// are told, and the places that it gives again are not taken for those that they know.
+async fn members_are_told_when_the_broker_has_lost_what_it_acknowledged(kind: Kind) {
+    let mut cluster = start(kind, 2);
+    let urls = cluster.urls();
+    let reader = Reader::join(connect(&urls[1])).await;
+    let client = connect(&urls[0]);
+    let (first, _) = say(&client, 0, 0..10).await;
+    reader.heard(first.len()).await;
+    cluster.broker.kill();
+    let older = cluster.broker.folder().with_extension("older");
+    copy_folder(cluster.broker.folder(), &older);
+    cluster.broker.restart();
+    let mut number = 10;
+    until_heard(&reader, &client, &mut number).await;
+    say(&client, 0, number + 1..number + 10).await;
+    number += 10;
+    assert_eq!(reader.lost(), 0);
+    cluster.broker.kill();
+    copy_folder(&older, cluster.broker.folder());
+    cluster.broker.restart();
+    std::fs::remove_dir_all(&older).expect("it is ours");
+    until("it is told", || reader.lost() >= 1).await;
+    until_heard(&reader, &client, &mut number).await;
+    // Whoever is there from now on has what the others have.
+    let other = Reader::join(connect(&urls[0])).await;
+    let (placed, refused) = say(&client, 0, number + 1..number + 20).await;
+    assert_eq!(refused, 0);
+    let newest = *placed.keys().last().expect("all were placed");
+    let heard = other.heard_at(newest).await;
+    let last = reader
+        .heard_at(newest)
+        .await
+        .split_off(reader.messages().len() - heard.len());
+    assert_one_order(kind, &[heard, last], &placed);
+}
+
+/// JetStream lets go of what is old, the newest of a room as well: nobody who hears a quiet room
+/// takes that for a loss.
 #[test]
-fn a_client_goes_on_at_another_node_when_its_own_dies() {
-    let Some(mut cluster) = start(NODES) else {
+fn a_quiet_room_goes_on_though_nats_has_let_go_of_all_that_it_had() {
+    if !Kind::Nats.is_here() {
         return;
-    };
+    }
     run(async {
+        let cluster = start(Kind::Nats, 2);
         let urls = cluster.urls();
-        // They are at the first node, and have another one to go to; nobody is at that.
-        let mut readers = Vec::new();
-        for _ in 0..5 {
-            readers.push(Reader::join(connect_any(&urls[..2])).await);
+        let reader = Reader::join(connect(&urls[1])).await;
+        let client = connect(&urls[0]);
+        let (mut placed, _) = say(&client, 0, 0..20).await;
+        reader.heard(20).await;
+        let newest = *placed.keys().last().expect("all were placed");
+        let [stream] = &streams(&cluster)[..] else {
+            panic!("one partition");
+        };
+        let api = format!("STREAM.PURGE.{stream}");
+        jetstream(&cluster, &api, &json!({ "seq": newest + 1 }));
+        placed.extend(say(&client, 0, 20..25).await.0);
+        let heard = reader.heard(25).await;
+        assert_one_order(Kind::Nats, &[heard], &placed);
+        assert_eq!(reader.lost(), 0);
+        for node in &cluster.nodes {
+            assert_eq!(node.metric("cluster_ordered_restarts_total"), 0);
         }
-        let client = connect(&urls[2]);
-        let (mut placed, _) = say(&client, 2, 0..50).await;
-        for reader in &readers {
-            reader.heard(50).await;
-        }
-        let reads = cluster.nodes[1].metric("cluster_ordered_reads_total");
-        assert_eq!(reads, 0);
-        cluster.nodes[0].kill();
-        placed.extend(say(&client, 2, 50..100).await.0);
-        let mut heard = Vec::new();
-        for reader in &readers {
-            heard.push(reader.heard(100).await);
-            assert_eq!((reader.lost(), reader.recovered()), (0, 1));
-        }
-        assert_one_order(&heard, &placed);
-        // All five together: once to load the log, and as often as it is looked at since.
-        let reads = cluster.nodes[1].metric("cluster_ordered_reads_total");
-        assert!(reads <= 4, "{reads} reads for five clients");
+        // Who comes to a node that has not heard the room goes on from there, too.
+        let page = client
+            .history::<Said>(ROOM)
+            .send()
+            .await
+            .expect("it is kept");
+        let offset = placed.keys().last().copied().expect("all were placed");
+        assert_eq!((page.offset, page.messages.len()), (offset, 5));
     });
 }
 
 #[test]
-fn members_of_a_room_whose_log_the_broker_has_lost_are_told_so() {
-    let Some(cluster) = start(2) else { return };
+fn nodes_that_count_partitions_in_another_way_are_refused() {
+    if !Kind::Nats.is_here() {
+        return;
+    }
     run(async {
-        let urls = cluster.urls();
-        let reader = Reader::join(connect(&urls[1])).await;
-        let client = connect(&urls[0]);
-        say(&client, 0, 0..20).await;
-        reader.heard(20).await;
-        assert_eq!(redis(&cluster, &["FLUSHALL"]), "+OK\r\n");
-        let (after, refused) = say(&client, 0, 20..21).await;
-        assert_eq!((after.len(), refused), (1, 0));
-        until("it is told", || reader.lost() == 1).await;
-        until("the new log is followed", || {
-            cluster.nodes[1].metric("cluster_ordered_restarts_total") == 1
-        })
-        .await;
-        let mut number = 21;
-        until_heard(&reader, &client, &mut number).await;
+        let cluster = start(Kind::Nats, 1);
+        let client = connect(&cluster.urls()[0]);
+        let (placed, _) = say(&client, 0, 0..1).await;
+        assert_eq!(placed.len(), 1);
+        let lines = format!(
+            "broker = \"nats\"\nurl = \"nats://{{broker}}\"\nprefix = \"test\"\n{}",
+            NAMESPACE.replace("partitions = 1", "partitions = 2")
+        );
+        let other = Node::start("other", cluster.broker.address(), &lines);
+        until("it is connected", || other.is_connected()).await;
+        let stranger = connect(&other.url());
+        let refused = stranger.publish(ROOM, &(1, 1)).without_key().send().await;
+        let refused = refused.expect_err("the room is in another stream");
+        assert_eq!(refused.code(), "unavailable");
+        assert_eq!(streams(&cluster).len(), 1);
     });
+}
+
+macro_rules! on_both {
+    ($($scenario:ident),* $(,)?) => {
+        mod both {
+            use crate::scene::on_each_broker;
+            $(#[test]
+            fn $scenario() {
+                on_each_broker(super::$scenario);
+            })*
+        }
+    };
+}
+
+on_both! {
+    publishes_from_all_nodes_have_one_order,
+    nothing_acknowledged_is_lost_behind_any_fault,
+    without_a_broker_publishes_are_refused_and_with_it_all_goes_on,
+    a_client_goes_on_at_another_node_when_its_own_dies,
+    members_of_a_room_whose_log_the_broker_has_lost_are_told_so,
+    members_are_told_when_the_broker_has_lost_what_it_acknowledged,
+}
+
+const SCHEDULES: Seeds = Seeds {
+    again: "cargo test -p shardcast-tests --test cluster schedules_of_ordered_rooms",
+    count: 8,
+    happenings: &[
+        "node killed",
+        "node deployed",
+        "node frozen",
+        "broker killed",
+        "broker frozen",
+        "link silent",
+        "link pulled",
+        "link cut",
+        "link flapping",
+        "link slow",
+        "acknowledged",
+    ],
+    least: 1,
+};
+
+/// Faults of one schedule.
+const FAULTS: u64 = 3;
+
+/// Publishers at all nodes speak through faults by seed, and each reader hears what was
+/// acknowledged.
+fn schedule(seed: u64, printing: Printing) -> Tally {
+    // Even seeds run over one broker, odd ones over the other.
+    let kind = [Kind::Nats, Kind::Redis][(seed % 2) as usize];
+    let mut tally = Tally::new();
+    if !kind.is_here() {
+        return tally;
+    }
+    let mut random = fastrand::Rng::with_seed(seed);
+    run(async {
+        let mut cluster = start(kind, NODES);
+        let urls = cluster.urls();
+        let mut readers = Vec::new();
+        for url in &urls {
+            readers.push(Reader::join(connect(url)).await);
+        }
+        let speaks = Arc::new(AtomicBool::new(true));
+        let speakers = urls.iter().enumerate().map(|(who, url)| {
+            let (client, speaks) = (connect(url), speaks.clone());
+            tokio::spawn(async move {
+                let (mut placed, mut number) = (BTreeMap::new(), 0);
+                while speaks.load(Ordering::Relaxed) || number == 0 {
+                    placed.extend(say(&client, who, number..number + 5).await.0);
+                    number += 5;
+                }
+                (placed, number)
+            })
+        });
+        let speakers: Vec<_> = speakers.collect();
+        for turn in 0..FAULTS {
+            let fault = fault(&mut random, (seed * FAULTS + turn) % 10);
+            if printing == Printing::On {
+                eprintln!("{kind:?}: {fault:?}");
+            }
+            *tally.entry(fault.name()).or_default() += 1;
+            cluster.suffer(fault).await;
+        }
+        speaks.store(false, Ordering::Relaxed);
+        let (mut placed, mut number) = (BTreeMap::new(), 0);
+        for speaker in speakers {
+            let (more, count) = speaker.await.expect("no panic");
+            placed.extend(more);
+            number = number.max(count);
+        }
+        for node in &cluster.nodes {
+            until("it is connected again", || node.is_connected()).await;
+        }
+        // The last word is heard by all, and what was before it.
+        let last = connect(&urls[0]);
+        let mut end = BTreeMap::new();
+        while end.is_empty() {
+            end = say(&last, 0, number..number + 1).await.0;
+            number += 1;
+        }
+        placed.extend(end);
+        *tally.entry("acknowledged").or_default() += placed.len() as u64;
+        let newest = *placed.keys().last().expect("some were acknowledged");
+        let mut heard = Vec::new();
+        for reader in &readers {
+            heard.push(reader.heard_at(newest).await);
+            assert_eq!(reader.lost(), 0);
+        }
+        assert_one_order(kind, &heard, &placed);
+    });
+    tally
+}
+
+#[test]
+fn schedules_of_ordered_rooms() {
+    SCHEDULES.run(schedule);
 }
 
 /// Says something until it is heard.

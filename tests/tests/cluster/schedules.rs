@@ -29,10 +29,11 @@ const SCHEDULES: Seeds = Seeds {
 /// Faults of one schedule.
 const FAULTS: u32 = 4;
 
-fn fault(random: &mut fastrand::Rng) -> Fault {
+/// One of ten faults.
+pub(crate) fn fault(random: &mut fastrand::Rng, which: u64) -> Fault {
     let node = random.usize(..NODES);
     let span = Duration::from_millis(random.u64(20..400));
-    match random.u32(..10) {
+    match which {
         0 => Fault::KillNode(node),
         1 => Fault::Deploy(node),
         2 => Fault::KillBroker(span),
@@ -60,7 +61,8 @@ fn schedule(seed: u64, printing: Printing) -> Tally {
         crowd.converge().await;
         crowd.speak();
         for _ in 0..FAULTS {
-            let fault = fault(&mut random);
+            let which = random.u64(..10);
+            let fault = fault(&mut random, which);
             if printing == Printing::On {
                 eprintln!("{kind:?}: {fault:?}");
             }

@@ -121,10 +121,11 @@ impl NatsClient {
         header: &[u8],
         payload: &[u8],
     ) -> Result<NatsMessage, BrokerError> {
-        in_time(async { self.ask_once(subject, header, payload).await?.next().await }).await
+        in_time(async { self.question(subject, header, payload).await?.next().await }).await
     }
 
-    async fn ask_once(
+    /// Asks, and returns before there is an answer. Questions keep their order.
+    pub(super) async fn question(
         &self,
         subject: &str,
         header: &[u8],

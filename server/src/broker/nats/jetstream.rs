@@ -7,6 +7,9 @@
 use crate::broker::adapter::BrokerError;
 use crate::broker::nats::client::NatsClient;
 use crate::broker::nats::wire::{NatsHeader, NatsMessage};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -74,6 +77,9 @@ struct NatsKept {
 #[derive(Deserialize)]
 struct NatsKeptMessage {
     seq: u64,
+    /// In base 64.
+    #[serde(default)]
+    data: String,
 }
 
 #[derive(Deserialize)]
@@ -172,14 +178,42 @@ async fn ask<T: DeserializeOwned>(
     read_answer(&answer)
 }
 
+/// The names of streams that take subjects like this; the first of very many.
+pub(super) async fn streams_of(
+    client: &NatsClient,
+    subject: &str,
+) -> Result<Vec<String>, NatsApiFailure> {
+    let question = serde_json::json!({ "subject": subject });
+    let names: NatsStreamNames = ask(client, "STREAM.NAMES", &question).await?;
+    Ok(names.streams.unwrap_or_default())
+}
+
 /// The name of the stream that takes this subject, if there is one.
 pub(super) async fn stream_of(
     client: &NatsClient,
     subject: &str,
 ) -> Result<Option<String>, NatsApiFailure> {
-    let question = serde_json::json!({ "subject": subject });
-    let names: NatsStreamNames = ask(client, "STREAM.NAMES", &question).await?;
-    Ok(names.streams.and_then(|names| names.into_iter().next()))
+    Ok(streams_of(client, subject).await?.into_iter().next())
+}
+
+/// Where a stream begins and ends.
+pub(super) async fn stream_state(
+    client: &NatsClient,
+    stream: &str,
+) -> Result<NatsStreamState, NatsApiFailure> {
+    let (api, question) = (format!("STREAM.INFO.{stream}"), serde_json::json!({}));
+    let info: NatsStreamInfo = ask(client, &api, &question).await?;
+    Ok(info.state)
+}
+
+/// Ends a stream and all that it has. One that there is not is as good.
+pub(super) async fn delete_stream(client: &NatsClient, stream: &str) -> Result<(), NatsApiFailure> {
+    let (api, question) = (format!("STREAM.DELETE.{stream}"), serde_json::json!({}));
+    match ask::<serde_json::Value>(client, &api, &question).await {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.is(&[NO_STREAM]) => Ok(()),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// What a stream is, with the number of messages of one subject.
@@ -221,20 +255,27 @@ pub(super) enum NatsPick {
     Last,
 }
 
-/// The place of a subject's first or last message, as the stream's leader knows it. `None`: there
-/// is no message.
-pub(super) async fn place_of(
+/// A subject's first or last message, with its place, as the stream's leader knows it. `None`:
+/// there is no message.
+pub(super) async fn message_of(
     client: &NatsClient,
     stream: &str,
     subject: &str,
     which: NatsPick,
-) -> Result<Option<u64>, NatsApiFailure> {
+) -> Result<Option<(u64, Bytes)>, NatsApiFailure> {
     let question = match which {
         NatsPick::First => serde_json::json!({ "seq": 1, "next_by_subj": subject }),
         NatsPick::Last => serde_json::json!({ "last_by_subj": subject }),
     };
     match ask::<NatsKept>(client, &format!("STREAM.MSG.GET.{stream}"), &question).await {
-        Ok(kept) => Ok(Some(kept.message.seq)),
+        Ok(kept) => {
+            let NatsKeptMessage { seq, data } = kept.message;
+            let payload = STANDARD.decode(data).map_err(|error| {
+                let text = format!("JetStream's message cannot be read: {error}");
+                BrokerError::Refused(text.into())
+            })?;
+            Ok(Some((seq, payload.into())))
+        }
         Err(failure) if failure.is(&[NO_MESSAGE]) => Ok(None),
         Err(failure) => Err(failure),
     }

@@ -3,36 +3,42 @@
 //! it of the same room.
 //!
 //! Invariant: a room's entries are under one subject of one stream, whose name tells the epoch;
-//! what a page says of its first entry's neighbour is true or errs towards a gap. Used by the
-//! adapter.
+//! what a page says of what is behind it is true or errs towards a loss. Several nodes publish at
+//! once, and none of them has to know what the others do: the server itself says of each entry
+//! which one of the room was before it, as it stores it. Used by the adapter.
 
 use crate::broker::adapter::{
-    Append, Appended, BrokerError, KeptInLog, LogEntry, LogPage, LogPlace, ReadLog,
+    Append, Appended, BrokerError, KeptInLog, LogPage, LogPlace, ReadLog,
 };
 use crate::broker::nats::client::NatsClient;
 use crate::broker::nats::jetstream::{
-    NatsApiFailure, NatsPick, NatsStored, NatsStreamConfig, NatsStreamInfo, create_consumer,
-    create_stream, delete_consumer, place_of, read_answer, stream_info, stream_of, update_stream,
+    NatsApiFailure, NatsStored, NatsStreamConfig, NatsStreamInfo, create_stream, delete_stream,
+    read_answer, stream_info, stream_of, streams_of, update_stream,
 };
-use crate::broker::nats::state::in_time;
+use crate::broker::nats::page::page;
+use crate::broker::nats::state::{CALL_MAX, NatsAnswers, in_time};
 use crate::broker::nats::subjects::{NatsStreamPlace, epoch_of, escaped};
 use crate::broker::nats::wire::{NatsHeader, NatsMessage, header};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// Streams that are remembered: classes of rooms times partitions, with room for changed ones.
 const STREAMS_MAX: usize = 1024;
 
-/// Bytes of a page, besides its last entry.
-const PAGE_BYTES_MAX: usize = 8 << 20;
-
 /// Tries to find or make a stream while other nodes do the same.
 const TRIES: usize = 3;
+
+/// An entry stays at least so long, whatever its room keeps: a room that nothing is published to
+/// for a while is told apart from one that has lost something by what its stream still has.
+const KEPT_MIN: Duration = Duration::from_secs(300);
 
 /// Where the logs are, for one node.
 pub(super) struct NatsLog {
     prefix: String,
+    /// Streams of each class.
+    partitions: usize,
     streams: Mutex<HashMap<NatsStreamPlace, FoundNatsStream>>,
 }
 
@@ -49,34 +55,92 @@ pub(super) fn place_of_copy(message: &NatsMessage) -> Option<LogPlace> {
         return None;
     }
     let header = NatsHeader(&message.header);
+    let offset = header.number("Nats-Sequence")?;
     Some(LogPlace {
         epoch: epoch_of(header.get("Nats-Stream")?)?,
-        offset: header.number("Nats-Sequence")?,
-        previous: header.number("Nats-Last-Sequence")?,
+        offset,
+        previous: match header.number("Nats-Last-Sequence")? {
+            // What was before it may have been trimmed.
+            0 if offset > 1 => LogPlace::UNKNOWN,
+            previous => previous,
+        },
     })
 }
 
+/// One entry on its way: where it goes, and what becomes of it.
+struct NatsAppend {
+    place: NatsStreamPlace,
+    found: FoundNatsStream,
+    answers: NatsAnswers,
+}
+
 impl NatsLog {
-    pub(super) fn new(prefix: &str) -> NatsLog {
+    pub(super) fn new(prefix: &str, partitions: usize) -> NatsLog {
         NatsLog {
             prefix: prefix.to_owned(),
+            partitions,
             streams: Mutex::default(),
         }
     }
 
-    pub(super) async fn append(
+    /// Appends all of these, in order and without waiting for one before the next is sent.
+    pub(super) async fn append_all(
+        &self,
+        client: &NatsClient,
+        batch: &[Append],
+    ) -> Vec<Result<Appended, BrokerError>> {
+        let deadline = Instant::now() + CALL_MAX;
+        let mut done = Vec::with_capacity(batch.len());
+        for _ in 0..TRIES {
+            let tried = self.try_all(client, &batch[done.len()..], deadline).await;
+            // Where a stream was deleted since it was found, those at the end are tried again:
+            // others would change places.
+            let is_left = |tried: &Result<_, NatsApiFailure>| {
+                tried.as_ref().is_err_and(NatsApiFailure::is_no_stream)
+            };
+            let left = tried.iter().rev().take_while(|tried| is_left(tried));
+            let count = tried.len() - left.count();
+            let tried = tried.into_iter().take(count);
+            done.extend(tried.map(|tried| tried.map_err(NatsApiFailure::into_broker_error)));
+            if done.len() == batch.len() {
+                break;
+            }
+        }
+        let nobody = NatsApiFailure::Nobody.into_broker_error();
+        done.resize(batch.len(), Err(nobody));
+        done
+    }
+
+    async fn try_all(
+        &self,
+        client: &NatsClient,
+        batch: &[Append],
+        deadline: Instant,
+    ) -> Vec<Result<Appended, NatsApiFailure>> {
+        let mut under_way = Vec::with_capacity(batch.len());
+        for append in batch {
+            let sent = timeout_at(deadline, self.send(client, append)).await;
+            under_way.push(sent.unwrap_or_else(|_| Err(BrokerError::Lost.into())));
+        }
+        let mut done = Vec::with_capacity(batch.len());
+        for sent in under_way {
+            done.push(match sent {
+                Ok(sent) => self.answered(sent, deadline).await,
+                Err(failure) => Err(failure),
+            });
+        }
+        done
+    }
+
+    async fn send(
         &self,
         client: &NatsClient,
         append: &Append,
-    ) -> Result<Appended, BrokerError> {
-        let place = NatsStreamPlace::of(&append.room, &append.keep);
-        let subject = place.subject(&self.prefix, &append.room);
-        let subject =
-            subject.ok_or_else(|| BrokerError::Refused("the room's name is too long".into()))?;
-        let window = append
-            .key
-            .as_ref()
-            .map_or(Duration::ZERO, |(_, window)| *window);
+    ) -> Result<NatsAppend, NatsApiFailure> {
+        let (place, subject) = self.place(&append.room, &append.keep)?;
+        let window = append.key.as_ref().map(|(_, window)| *window);
+        let found = self.stream(client, &place, &append.keep, window.unwrap_or_default());
+        let found = found.await?;
         let header = match &append.key {
             Some((key, _)) => {
                 let id = format!("{}.{}", escaped(&append.room), escaped(key));
@@ -84,21 +148,49 @@ impl NatsLog {
             }
             None => Vec::new(),
         };
-        in_time(async {
-            for _ in 0..TRIES {
-                let stream = self.stream(client, &place, &append.keep, window).await;
-                let stream = stream.map_err(NatsApiFailure::into_broker_error)?;
-                let answer = client.ask(&subject, &header, &append.payload).await?;
-                match read_answer::<NatsStored>(&answer) {
-                    Ok(stored) => return self.appended(&place, stream, &stored),
-                    // It was deleted since it was found.
-                    Err(failure) if failure.is_no_stream() => self.forget(&place),
-                    Err(failure) => return Err(failure.into_broker_error()),
-                }
-            }
-            Err(NatsApiFailure::Nobody.into_broker_error())
+        let answers = client.question(&subject, &header, &append.payload).await?;
+        Ok(NatsAppend {
+            place,
+            found,
+            answers,
         })
-        .await
+    }
+
+    async fn answered(
+        &self,
+        sent: NatsAppend,
+        deadline: Instant,
+    ) -> Result<Appended, NatsApiFailure> {
+        let NatsAppend {
+            place,
+            found,
+            mut answers,
+        } = sent;
+        let answer = timeout_at(deadline, answers.next()).await;
+        let answer = answer.unwrap_or(Err(BrokerError::Lost))?;
+        match read_answer::<NatsStored>(&answer) {
+            Ok(stored) => Ok(self.appended(&place, found, &stored)?),
+            Err(failure) => {
+                if failure.is_no_stream() {
+                    self.forget(&place);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Where the log of a room is, and the subject of its entries.
+    fn place(
+        &self,
+        room: &str,
+        keep: &KeptInLog,
+    ) -> Result<(NatsStreamPlace, String), BrokerError> {
+        let place = NatsStreamPlace::of(room, keep, self.partitions);
+        let subject = place.subject(&self.prefix, room);
+        match subject {
+            Some(subject) => Ok((place, subject)),
+            None => Err(BrokerError::Refused("the room's name is too long".into())),
+        }
     }
 
     fn appended(
@@ -137,6 +229,7 @@ impl NatsLog {
         if let Some(found) = found.filter(|found| found.window >= window) {
             return Ok(found);
         }
+        self.check_partitions(client, place).await?;
         for _ in 0..TRIES {
             let subjects = place.subjects(&self.prefix);
             let info = match stream_of(client, &format!("{subjects}.*")).await? {
@@ -156,6 +249,30 @@ impl NatsLog {
         }
         let text = format!("no stream takes {}", place.subjects(&self.prefix));
         Err(BrokerError::Refused(text.into()).into())
+    }
+
+    /// Rooms of nodes that count streams in another way would be in two places.
+    async fn check_partitions(
+        &self,
+        client: &NatsClient,
+        place: &NatsStreamPlace,
+    ) -> Result<(), NatsApiFailure> {
+        let names = streams_of(client, &place.of_class(&self.prefix)).await?;
+        let spread = |name: &String| place.partitions_of(&self.prefix, name);
+        match names
+            .iter()
+            .filter_map(spread)
+            .find(|it| *it != self.partitions)
+        {
+            None => Ok(()),
+            Some(others) => {
+                let text = format!(
+                    "there are streams of {others} partitions for rooms like this, and this node has {}: give all nodes the same cluster.partitions, or delete the streams that nobody uses any more",
+                    self.partitions
+                );
+                Err(BrokerError::Refused(text.into()).into())
+            }
+        }
     }
 
     fn config(
@@ -181,10 +298,42 @@ impl NatsLog {
             subjects: vec![format!("{subjects}.*")],
             max_msgs_per_subject: keep.entries_max.into(),
             // JetStream forgets no key before its entry, so entries stay as long as keys.
-            max_age: nanoseconds(keep.ttl).max(window),
+            max_age: nanoseconds(keep.ttl.max(KEPT_MIN)).max(window),
             duplicate_window: window,
             rest: rest.as_object().cloned().unwrap_or_default(),
         }
+    }
+
+    /// A page of a log whose stream is there afterwards, and is not of an epoch that is over.
+    pub(super) async fn open(
+        &self,
+        client: &NatsClient,
+        read: &ReadLog,
+        over: Option<u64>,
+    ) -> Result<LogPage, BrokerError> {
+        in_time(async {
+            let (place, subject) = self.place(&read.room, &read.keep)?;
+            for _ in 0..TRIES {
+                let stream = self
+                    .stream(client, &place, &read.keep, Duration::ZERO)
+                    .await;
+                let stream = stream.map_err(NatsApiFailure::into_broker_error)?.name;
+                if over.is_some() && epoch_of(&stream) == over {
+                    // What was lost of one room may have been lost of any.
+                    let deleted = delete_stream(client, &stream).await;
+                    deleted.map_err(NatsApiFailure::into_broker_error)?;
+                    self.forget(&place);
+                    continue;
+                }
+                match page(client, &stream, &subject, read).await {
+                    // Another one has taken its place meanwhile.
+                    Err(failure) if failure.is_no_stream() => self.forget(&place),
+                    page => return page.map_err(NatsApiFailure::into_broker_error),
+                }
+            }
+            Err(NatsApiFailure::Nobody.into_broker_error())
+        })
+        .await
     }
 
     pub(super) async fn read(
@@ -192,10 +341,7 @@ impl NatsLog {
         client: &NatsClient,
         read: &ReadLog,
     ) -> Result<LogPage, BrokerError> {
-        let place = NatsStreamPlace::of(&read.room, &read.keep);
-        let subject = place.subject(&self.prefix, &read.room);
-        let subject =
-            subject.ok_or_else(|| BrokerError::Refused("the room's name is too long".into()))?;
+        let (_, subject) = self.place(&read.room, &read.keep)?;
         in_time(async {
             let name = stream_of(client, &subject).await;
             let Some(name) = name.map_err(NatsApiFailure::into_broker_error)? else {
@@ -236,138 +382,6 @@ async fn widened(
         window: Duration::from_nanos(config.duplicate_window.try_into().unwrap_or_default()),
         name: config.name,
     })
-}
-
-async fn page(
-    client: &NatsClient,
-    stream: &str,
-    subject: &str,
-    read: &ReadLog,
-) -> Result<LogPage, NatsApiFailure> {
-    let epoch = epoch_of(stream).ok_or_else(|| {
-        let text = format!("the stream {stream} is none of ours and takes our subjects");
-        NatsApiFailure::from(BrokerError::Refused(text.into()))
-    })?;
-    let (info, first, last) = tokio::try_join!(
-        stream_info(client, stream, subject),
-        place_of(client, stream, subject, NatsPick::First),
-        place_of(client, stream, subject, NatsPick::Last),
-    )?;
-    let is_complete = nothing_is_missing(&info, subject, first, read.after);
-    let Some(newest) = last else {
-        // Whoever was given a place of the stream is told the same again while nothing can have
-        // been appended and trimmed since.
-        let newest = if is_complete {
-            read.after
-        } else {
-            info.state.last_seq
-        };
-        return Ok(LogPage {
-            epoch,
-            newest,
-            entries: Vec::new(),
-        });
-    };
-    let entries = match newest > read.after {
-        true => entries(client, stream, subject, read, newest).await?,
-        false => Vec::new(),
-    };
-    let mut previous = match (is_complete, entries.first()) {
-        (false, Some((offset, _))) => offset.saturating_sub(1),
-        _ => read.after,
-    };
-    let entries = entries.into_iter().map(|(offset, payload)| {
-        let place = LogPlace {
-            epoch,
-            offset,
-            previous: std::mem::replace(&mut previous, offset),
-        };
-        LogEntry { place, payload }
-    });
-    Ok(LogPage {
-        epoch,
-        newest,
-        entries: entries.collect(),
-    })
-}
-
-/// Whether no entry of this subject behind `after` has been trimmed. Entries go oldest first, by
-/// their number or by age: so if one is left that is not behind `after`, nothing is missing; nor if
-/// the whole stream still has what came next, and there were never as many as may be.
-fn nothing_is_missing(
-    info: &NatsStreamInfo,
-    subject: &str,
-    first: Option<u64>,
-    after: u64,
-) -> bool {
-    let counts = info.state.subjects.as_ref();
-    let count = counts
-        .and_then(|counts| counts.get(subject))
-        .copied()
-        .unwrap_or(0);
-    let may_be = u64::try_from(info.config.max_msgs_per_subject).unwrap_or(u64::MAX);
-    first.is_some_and(|first| first <= after)
-        || (info.state.first_seq <= after.saturating_add(1) && count < may_be)
-}
-
-/// Entries of a room behind a place, up to the newest that was seen.
-async fn entries(
-    client: &NatsClient,
-    stream: &str,
-    subject: &str,
-    read: &ReadLog,
-    newest: u64,
-) -> Result<Vec<(u64, bytes::Bytes)>, NatsApiFailure> {
-    /// How long the server waits for a replica that lags.
-    const EXPIRES: Duration = Duration::from_secs(2);
-    let consumer = create_consumer(client, stream, subject, read.after.saturating_add(1)).await?;
-    let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-    let limit = read.limit.max(1) as usize;
-    let question = serde_json::json!({
-        "batch": limit,
-        "expires": EXPIRES.as_nanos() as u64,
-    });
-    // One more for the word that ends it.
-    let question = question.to_string();
-    let answers = client.pull(limit + 1, &next, question.as_bytes());
-    let mut answers = answers.await?;
-    let (mut entries, mut bytes, mut last) = (Vec::new(), 0, read.after);
-    while entries.len() < limit && bytes < PAGE_BYTES_MAX {
-        let answer = answers.next().await?;
-        if NatsHeader(&answer.header).status().is_some() {
-            break;
-        }
-        let Some(offset) = offset_in(&answer.reply) else {
-            let text = "JetStream delivers without a place".into();
-            return Err(BrokerError::Refused(text).into());
-        };
-        if offset <= last {
-            return Err(BrokerError::Refused("JetStream's sequence does not rise".into()).into());
-        }
-        last = offset;
-        bytes += answer.payload.len();
-        entries.push((offset, answer.payload));
-        if offset >= newest {
-            break;
-        }
-    }
-    drop(answers);
-    // It would go by itself in a while.
-    _ = delete_consumer(client, stream, &consumer).await;
-    Ok(entries)
-}
-
-/// The sequence in the subject of an acknowledgement:
-/// `$JS.ACK.[DOMAIN.ACCOUNT.]STREAM.CONSUMER.DELIVERED.SEQUENCE.…`, with four or five more.
-fn offset_in(reply: &[u8]) -> Option<u64> {
-    let reply = std::str::from_utf8(reply).ok()?;
-    let tokens: Vec<&str> = reply.split('.').collect();
-    let place = match tokens.len() {
-        9 => 5,
-        11.. => 7,
-        _ => return None,
-    };
-    (tokens[..2] == ["$JS", "ACK"]).then(|| tokens[place].parse().ok())?
 }
 
 fn nanoseconds(time: Duration) -> i64 {

@@ -9,10 +9,6 @@ use crate::broker::subject::Subject;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Streams that the rooms of one class are spread over. All nodes of a cluster, of all versions,
-/// must agree on it.
-pub(super) const PARTITIONS: u64 = 8;
-
 /// Longest subject: half a line, for a reply and lengths stand in it, too.
 pub(super) const SUBJECT_BYTES_MAX: usize = SAID_BYTES_MAX / 2;
 
@@ -54,20 +50,46 @@ pub(super) fn escaped(name: &str) -> String {
 pub(super) struct NatsStreamPlace {
     /// `e1000-t300000`: entries, and milliseconds.
     class: String,
+    /// How many streams there are, and which of them it is. All nodes of a cluster must agree on
+    /// the number.
+    partitions: usize,
     partition: u64,
 }
 
 impl NatsStreamPlace {
-    pub(super) fn of(room: &str, keep: &KeptInLog) -> NatsStreamPlace {
+    pub(super) fn of(room: &str, keep: &KeptInLog, partitions: usize) -> NatsStreamPlace {
         NatsStreamPlace {
             class: format!("e{}-t{}", keep.entries_max, milliseconds(keep.ttl)),
-            partition: hash(room) % PARTITIONS,
+            partitions,
+            partition: hash(room) % partitions as u64,
         }
     }
 
     /// What the stream takes: one token, the room, behind this.
     pub(super) fn subjects(&self, prefix: &str) -> String {
-        format!("{prefix}.log.{}.{}", self.class, self.partition)
+        let NatsStreamPlace {
+            class,
+            partitions,
+            partition,
+        } = self;
+        format!("{prefix}.log.{class}.p{partitions}.{partition}")
+    }
+
+    /// What all streams of its class take, however many they are.
+    pub(super) fn of_class(&self, prefix: &str) -> String {
+        format!("{prefix}.log.{}.>", self.class)
+    }
+
+    /// What the names of streams of its class begin with, up to how many they are.
+    fn class_name(&self, prefix: &str) -> String {
+        format!("{prefix}-log-{}-p", self.class)
+    }
+
+    /// Over how many streams the class is spread that a stream of this name is of. `None`: it is
+    /// none of ours.
+    pub(super) fn partitions_of(&self, prefix: &str, stream: &str) -> Option<usize> {
+        let rest = stream.strip_prefix(&self.class_name(prefix))?;
+        rest.split_once('-')?.0.parse().ok()
     }
 
     /// The subject that a room's entries are appended by.
@@ -78,7 +100,8 @@ impl NatsStreamPlace {
 
     /// The name of its stream in this epoch: who sees the name knows the epoch.
     pub(super) fn stream(&self, prefix: &str, epoch: u64) -> String {
-        format!("{prefix}-log-{}-{}-{epoch:x}", self.class, self.partition)
+        let class = self.class_name(prefix);
+        format!("{class}{}-{}-{epoch:x}", self.partitions, self.partition)
     }
 }
 
@@ -145,13 +168,25 @@ mod tests {
             epoch_ttl: Duration::from_secs(3600),
         };
         // All nodes of all versions must find the same stream, so these are fixed.
-        let place = NatsStreamPlace::of("chat:lobby", &keep);
-        assert_eq!(place.stream("sc", 0x1f), "sc-log-e1000-t300000-1-1f");
+        let place = NatsStreamPlace::of("chat:lobby", &keep, 8);
+        let name = "sc-log-e1000-t300000-p8-1-1f";
+        assert_eq!(place.stream("sc", 0x1f), name);
         assert_eq!(
             place.subject("sc", "chat:lobby").as_deref(),
-            Some("sc.log.e1000-t300000.1.chat:lobby")
+            Some("sc.log.e1000-t300000.p8.1.chat:lobby")
         );
-        assert_eq!(epoch_of("sc-log-e1000-t300000-1-1f"), Some(0x1f));
+        assert_eq!(epoch_of(name), Some(0x1f));
+        assert_eq!(place.partitions_of("sc", name), Some(8));
+        let other = NatsStreamPlace::of("chat:lobby", &keep, 16);
+        assert_eq!(place.partitions_of("sc", &other.stream("sc", 2)), Some(16));
+        for none in [
+            "",
+            "sc",
+            "sc-log-e1000-t300000-px-1-1f",
+            "sd-log-e1000-t300000-p8-1-1f",
+        ] {
+            assert_eq!(place.partitions_of("sc", none), None, "{none}");
+        }
         for none in ["", "x", "a-0", "a-", "a-1000000000000000", "a-xyz", "KV_a"] {
             assert_eq!(epoch_of(none), None, "{none}");
         }

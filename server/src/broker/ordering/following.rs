@@ -33,6 +33,9 @@ const PAGE_MAX: u32 = 1_000;
 /// Rooms that are followed because somebody asks for them; of more, who asks is refused. Rooms with
 /// members are as many as there are.
 const ROOMS_MAX: usize = 1 << 20;
+/// Without a connection for longer, what is known of logs is less: no broker trims anything that
+/// was appended in this time.
+const AWAY_MAX: Duration = Duration::from_secs(60);
 /// How long somebody waits for a room that cannot be heard.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -46,6 +49,8 @@ pub(crate) struct Following<B> {
     link: watch::Receiver<Link>,
     /// Losses that are known.
     losses: u64,
+    /// Since when there is no connection.
+    away: Option<Instant>,
     left_out: LeftOut,
     rooms: HashMap<Arc<str>, Followed>,
     /// Those that have a question.
@@ -101,6 +106,7 @@ impl<B: Broker> Following<B> {
         Following {
             link,
             losses,
+            away: None,
             node,
             broker,
             news,
@@ -149,10 +155,17 @@ impl<B: Broker> Following<B> {
                 followed.room.unheard();
             }
         }
-        match connected {
-            true => Ok(()),
-            false => self.refuse(|_| true).await,
+        if !connected {
+            self.away.get_or_insert_with(Instant::now);
+            return self.refuse(|_| true).await;
         }
+        let away = self.away.take();
+        if away.is_some_and(|since| since.elapsed() >= AWAY_MAX) {
+            for followed in self.rooms.values_mut() {
+                followed.room.was_away();
+            }
+        }
+        Ok(())
     }
 
     /// Whoever waits, and has waited too long, is told that there is no answer.

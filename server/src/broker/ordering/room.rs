@@ -42,9 +42,13 @@ pub(crate) struct OrderedRoom {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct KnownLog {
     epoch: u64,
+    /// The offset of the newest entry; without one, the offset behind which the log began.
     newest: u64,
     /// The newest entry. `None`: there is none, or it is not known here.
     tip: Option<MessageId>,
+    /// Up to this offset, the newest entry's at least, it is known what the room has: where offsets
+    /// skip, nothing between the two.
+    known: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,11 +107,7 @@ impl OrderedRoom {
             (Some(has), _) => {
                 self.forget();
                 self.is_ready = true;
-                self.log = Some(KnownLog {
-                    epoch: has.epoch,
-                    newest: has.offset,
-                    tip: None,
-                });
+                self.log = Some(KnownLog::behind(has.epoch, has.offset));
             }
         }
     }
@@ -137,6 +137,15 @@ impl OrderedRoom {
         self.held_bytes = 0;
     }
 
+    /// The broker was away for so long that it may have lost what it had given, and given the same
+    /// again, and trimmed that: only the newest entry counts as known.
+    pub(crate) fn was_away(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.known = log.newest;
+        }
+        self.ask_in_vain();
+    }
+
     /// The log is looked at once more, when there is time.
     pub(crate) fn check(&mut self) {
         self.is_due = true;
@@ -154,8 +163,11 @@ impl OrderedRoom {
         }
         (self.is_due, self.asking) = (false, Asking::Yes(self.log));
         Some(OrderedAsk {
-            // With the newest that is known.
-            after: self.log.map_or(0, |log| log.newest.saturating_sub(1)),
+            after: self.log.map_or(0, |log| match log.tip {
+                // With the newest that is known.
+                Some(_) => log.newest.saturating_sub(1),
+                None => log.newest,
+            }),
             over: self.over,
         })
     }
@@ -195,7 +207,7 @@ impl OrderedRoom {
             self.is_due = true;
             return self.hold(entry);
         }
-        (log.newest, log.tip) = (entry.place.offset, Some(entry.id));
+        log.reach(&entry);
         outcome.steps.push(OrderedStep::Publish(entry));
     }
 
@@ -250,14 +262,8 @@ impl OrderedRoom {
 
     /// The home's log begins with what the broker's has.
     fn begin(&mut self, page: LogPage, outcome: &mut OrderedOutcome) {
-        let next = page.entries.first().map(|entry| entry.place.offset);
-        let newest = next.map_or(page.newest, |next| next - 1);
-        outcome.steps.push(begin_at(page.epoch, newest + 1));
-        self.log = Some(KnownLog {
-            epoch: page.epoch,
-            newest,
-            tip: None,
-        });
+        outcome.steps.push(begin_at(page.epoch, page.behind + 1));
+        self.log = Some(KnownLog::behind(page.epoch, page.behind));
         self.append(page, outcome);
     }
 
@@ -267,20 +273,18 @@ impl OrderedRoom {
         if page.epoch != log.epoch {
             return self.restart(None, outcome);
         }
-        let first = page.entries.first().map(|entry| entry.place);
-        let tip = page.entries.first().filter(|_| log.newest > 0);
-        let tip = tip.filter(|entry| entry.place.offset == log.newest);
+        let first = page.entries.first();
+        let tip = first.filter(|entry| entry.place.offset == log.newest);
+        let has_tip = tip.is_some();
         let tip = tip.cloned().and_then(OrderedEntry::of_log);
         let is_other = tip.is_some_and(|tip| log.tip.is_some_and(|known| known != tip.id));
-        if page.newest < log.newest || is_other {
+        // It is not there, and nothing of its time was trimmed.
+        let is_gone = log.tip.is_some() && !has_tip && page.behind < log.newest;
+        if page.newest < log.known || is_other || is_gone {
             // It was said here, and is not there any more.
             return self.restart(Some(log.epoch), outcome);
         }
-        let is_missing = match first {
-            None => page.newest > log.newest,
-            Some(first) => first.offset > log.newest && first.previous > log.newest,
-        };
-        if is_missing {
+        if !has_tip && page.behind > log.known {
             return self.restart(None, outcome);
         }
         self.append(page, outcome);
@@ -289,7 +293,7 @@ impl OrderedRoom {
     fn append(&mut self, page: LogPage, outcome: &mut OrderedOutcome) {
         let Some(mut log) = self.log else { return };
         let mut is_first = true;
-        for entry in page.entries.into_iter().filter_map(OrderedEntry::of_log) {
+        for mut entry in page.entries.into_iter().filter_map(OrderedEntry::of_log) {
             let place = entry.place;
             if place.offset <= log.newest {
                 log.tip = (place.offset == log.newest).then_some(entry.id).or(log.tip);
@@ -299,16 +303,24 @@ impl OrderedRoom {
             if !is_first && place.previous != log.newest {
                 match self.is_ready {
                     true => return self.restart(None, outcome),
-                    false => outcome.steps.push(begin_at(log.epoch, place.offset)),
+                    false => {
+                        outcome.steps.push(begin_at(log.epoch, place.previous + 1));
+                        log.newest = place.previous;
+                    }
                 }
             }
             is_first = false;
-            (log.newest, log.tip) = (place.offset, Some(entry.id));
+            // What was trimmed between them is known to have been nothing.
+            entry.place.previous = log.newest;
+            log.reach(&entry);
             outcome.repaired += u64::from(self.is_ready);
             outcome.steps.push(OrderedStep::Publish(entry));
         }
+        if !page.has_more {
+            log.known = log.known.max(page.newest);
+        }
         self.log = Some(log);
-        if log.newest < page.newest {
+        if page.has_more {
             self.is_due = true;
             return;
         }
@@ -341,6 +353,24 @@ impl OrderedRoom {
         if self.asking != Asking::No {
             self.asking = Asking::InVain;
         }
+    }
+}
+
+impl KnownLog {
+    /// One that begins behind an offset.
+    fn behind(epoch: u64, newest: u64) -> KnownLog {
+        KnownLog {
+            epoch,
+            newest,
+            tip: None,
+            known: newest,
+        }
+    }
+
+    /// An entry follows.
+    fn reach(&mut self, entry: &OrderedEntry) {
+        (self.newest, self.tip) = (entry.place.offset, Some(entry.id));
+        self.known = self.known.max(self.newest);
     }
 }
 

@@ -1,13 +1,14 @@
 //! One ordered room at several nodes over the model broker, by seed: messages are published, heard
-//! late, lost with and without a word, links break, the broker keeps little, forgets what it has
-//! acknowledged, or everything. Whatever happened, what members are sent is the broker's log in its
-//! order, without a gap or a repeat, until they are sent away; and once nothing breaks any more,
-//! every node has what the broker has.
+//! late, lost with and without a word, links break, the broker keeps little or not for long,
+//! forgets what it has acknowledged, or everything; its logs are of one room each, or of a stream.
+//! Whatever happened, what members are sent is what was appended, in its order, without a gap or a
+//! repeat, until they are sent away; and once nothing breaks any more, every node has what the
+//! broker has.
 
 use crate::broker::adapter::{Append, Broker, KeptInLog, LogEntry, LogPage, LogPlace, ReadLog};
 use crate::broker::envelope::{Body, Envelope, MessageId, Recipient};
 use crate::broker::inbox::{Inbox, Incoming};
-use crate::broker::model::{Model, ModelBroker, ModelFault};
+use crate::broker::model::{Model, ModelBroker, ModelFault, ModelLogs};
 use crate::broker::ordering::entry::OrderedEntry;
 use crate::broker::ordering::room::{OrderedOutcome, OrderedRoom, OrderedStep};
 use crate::broker::subject::Subject;
@@ -30,6 +31,9 @@ const SEEDS: Seeds = Seeds {
         "restarted",
         "wanted",
         "stale answer",
+        "aged",
+        "followed what had aged",
+        "of a stream",
     ],
     least: 200,
 };
@@ -57,6 +61,8 @@ struct SimNode {
     /// An answer that is on its way.
     answer: Option<LogPage>,
     is_clearing: bool,
+    /// It had no connection while something was trimmed for its age.
+    was_away: bool,
 }
 
 struct SimCluster {
@@ -102,14 +108,20 @@ impl SimHome {
     }
 
     /// As an engine does it: what follows is kept, and nothing else.
-    fn publish(&mut self, entry: &OrderedEntry) {
+    fn publish(&mut self, entry: &OrderedEntry, model: &Model) {
         let place = entry.place;
         assert_eq!(place.epoch, self.epoch, "another log's");
         if place.offset <= self.newest {
             return;
         }
+        assert_eq!(place.previous, self.newest, "a gap before {place:?}");
         if self.is_ready {
-            assert_eq!(place.previous, self.newest, "a gap before {place:?}");
+            let appended = LogEntry {
+                place,
+                payload: entry.payload.clone(),
+            };
+            let is_lost = model.has_between(ROOM, self.newest, &appended);
+            assert!(!is_lost, "something between {} and {place:?}", self.newest);
             self.sent.push((place.offset, entry.id));
         }
         self.newest = place.offset;
@@ -119,6 +131,11 @@ impl SimHome {
 impl SimCluster {
     fn new(random: &mut fastrand::Rng) -> SimCluster {
         let model = Model::default();
+        let kind = match random.bool() {
+            true => ModelLogs::OfStream,
+            false => ModelLogs::Single,
+        };
+        model.keep_logs(kind);
         let nodes = (0..NODES).map(|_| {
             let (sender, inbox) = Inbox::new(10_000, 1 << 20);
             SimNode {
@@ -129,6 +146,7 @@ impl SimCluster {
                 losses: 0,
                 answer: None,
                 is_clearing: false,
+                was_away: false,
             }
         });
         SimCluster {
@@ -140,7 +158,7 @@ impl SimCluster {
                 epoch_ttl: Duration::from_secs(60),
             },
             number: 0,
-            tally: Tally::new(),
+            tally: Tally::from([("of a stream", (kind == ModelLogs::OfStream).into())]),
         }
     }
 
@@ -178,6 +196,9 @@ impl SimCluster {
             node.room.unheard();
         }
         let subject = Subject::Room(ROOM.into());
+        if link.connected && std::mem::take(&mut node.was_away) {
+            node.room.was_away();
+        }
         if link.connected && !self.model.has(index, &subject) {
             at_once(node.broker.subscribe(&[subject])).expect("it is connected");
             node.room.subscribed();
@@ -229,7 +250,7 @@ impl SimCluster {
         for step in outcome.steps {
             match step {
                 OrderedStep::Log(step) => node.home.step(step),
-                OrderedStep::Publish(entry) => node.home.publish(&entry),
+                OrderedStep::Publish(entry) => node.home.publish(&entry, &self.model),
                 OrderedStep::SendAway => {
                     assert!(!node.home.is_ready, "nobody comes meanwhile");
                     node.home.sent.clear();
@@ -274,7 +295,8 @@ impl SimCluster {
                 self.count("wanted", 1);
             }
             94..98 => self.clear(index),
-            98 => self.crash(random.usize(1..4)),
+            98 if random.bool() => self.crash(random.usize(1..4)),
+            98 => self.age(random.usize(1..6)),
             _ if random.u8(0..4) == 0 => {
                 self.model.forget_logs();
                 self.count("forgot all", 1);
@@ -288,6 +310,48 @@ impl SimCluster {
         if std::mem::take(&mut self.nodes[index].is_clearing) {
             self.nodes[index].room.cleared();
         }
+    }
+
+    /// Nothing was appended for a while, but by others. Whoever hears the room has looked at it in
+    /// that time.
+    fn age(&mut self, count: usize) {
+        for index in 0..NODES {
+            self.follow_link(index);
+            self.hear(index, usize::MAX);
+            for _ in 0..8 {
+                self.answer(index);
+                self.nodes[index].room.check();
+                self.ask(index, 1_000);
+                self.answer(index);
+            }
+        }
+        for node in &mut self.nodes {
+            node.was_away |= !node.broker.link().borrow().connected;
+        }
+        self.model.age(ROOM, count);
+        self.count("aged", 1);
+        let restarts = self.tally.get("restarted").copied();
+        let quiet: Vec<bool> = (0..NODES).map(|index| self.is_settled(index)).collect();
+        self.publish(0, &mut fastrand::Rng::with_seed(count as u64));
+        for index in (0..NODES).filter(|index| quiet[*index]) {
+            self.hear(index, usize::MAX);
+            self.ask(index, 1_000);
+            self.answer(index);
+        }
+        if quiet.iter().all(|quiet| *quiet) {
+            let now = self.tally.get("restarted").copied();
+            assert_eq!(now, restarts, "nothing was lost");
+            self.count("followed what had aged", 1);
+        }
+    }
+
+    /// Whether a node hears the room, and has looked at it.
+    fn is_settled(&self, index: usize) -> bool {
+        let node = &self.nodes[index];
+        let link = *node.broker.link().borrow();
+        let hears = self.model.has(index, &Subject::Room(ROOM.into()));
+        let is_right = node.home.is_ready && node.home.epoch == self.model.epoch(ROOM);
+        link.connected && hears && is_right && !node.is_clearing && !node.room.has_question()
     }
 
     /// The broker comes back without the newest that it had acknowledged.

@@ -7,8 +7,8 @@ use crate::broker::inward::publish_of;
 use crate::broker::node::ClusterNode;
 use crate::broker::ordering::entry::OrderedEntry;
 use shardcast_engine::{
-    Address, Content, EncodingId, Frame, LogStep, Position, Publish, Publisher, Refused, Repeat,
-    Report, Target, Topic,
+    Address, Content, EncodingId, Frame, GivenPlace, LogStep, Position, Publish, Publisher,
+    Refused, Repeat, Report, Target, Topic,
 };
 use shardcast_protocol::frame::Kind;
 use std::collections::{HashMap, VecDeque};
@@ -65,8 +65,16 @@ pub(crate) async fn publish(
     room: &str,
     entry: &OrderedEntry,
 ) -> Result<EntryFate, ServerStopped> {
-    let LogPlace { epoch, offset, .. } = entry.place;
-    let place = Position { epoch, offset };
+    let LogPlace {
+        epoch,
+        offset,
+        previous,
+    } = entry.place;
+    let place = GivenPlace {
+        epoch,
+        offset,
+        previous,
+    };
     let (publish, fate) = match publish_of_entry(node, left_out, room, entry) {
         Some(publish) => (publish, EntryFate::Published),
         None => (

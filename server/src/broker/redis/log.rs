@@ -208,10 +208,14 @@ type StreamEntry = (String, Vec<Vec<u8>>);
 
 fn page_of(epoch: u64, newest: u64, entries: Vec<StreamEntry>) -> LogPage {
     let entries = entries.into_iter();
+    let entries: Vec<LogEntry> = entries.filter_map(|(_, fields)| entry_of(fields)).collect();
+    let (first, last) = (entries.first(), entries.last());
     LogPage {
         epoch,
         newest,
-        entries: entries.filter_map(|(_, fields)| entry_of(fields)).collect(),
+        behind: first.map_or(newest, |first| first.place.previous),
+        has_more: last.is_some_and(|last| last.place.offset < newest),
+        entries,
     }
 }
 

@@ -478,17 +478,17 @@ fn what_is_kept_must_fit() {
     );
 }
 
-/// Only a broker that orders rooms is asked to.
+/// Only where there is a broker it is asked to order rooms, and only those that keep a history.
 #[test]
 fn rooms_are_ordered_by_a_broker_that_can() {
-    const RULE: &str = "must be fast unless history says how many publications are kept, and cluster.broker is redis: only that orders rooms";
+    const RULE: &str = "must be fast unless history says how many publications are kept, and cluster.broker is redis or nats, which orders rooms";
     let cluster =
         |broker: &str| format!("[cluster]\nbroker = '{broker}'\nurl = '{broker}://127.0.0.1:1'\n");
     let ordered = "[namespaces.chat]\nhistory = 5\norder = 'broker'";
     for (file, line) in [
         (ordered.to_owned(), 3),
-        (cluster("nats") + ordered, 6),
         (cluster("redis") + "[namespaces.chat]\norder = 'broker'", 5),
+        (cluster("nats") + "[namespaces.chat]\norder = 'broker'", 5),
     ] {
         let problem =
             format!("namespaces.chat.order = \"broker\" (from s.toml, line {line}) {RULE}");
@@ -503,8 +503,11 @@ fn rooms_are_ordered_by_a_broker_that_can() {
         history,
         ..Namespace::default()
     };
-    let read = Ok((Namespace::default(), &[("chat", chat)][..]));
-    check_namespaces(&(cluster("redis") + ordered), read);
+    let rooms = [("chat", chat)];
+    for broker in ["redis", "nats"] {
+        let read = Ok((Namespace::default(), &rooms[..]));
+        check_namespaces(&(cluster(broker) + ordered), read);
+    }
 }
 
 /// The engine is told what rooms keep, once for all that keep the same.

@@ -1,0 +1,164 @@
+//! A page of a room's log in JetStream, and what is known of what is not on it.
+//!
+//! Invariant: what a page says of what is behind it is true or errs towards a loss. Used by the
+//! log.
+
+use crate::broker::adapter::{BrokerError, LogEntry, LogPage, LogPlace, ReadLog};
+use crate::broker::nats::client::NatsClient;
+use crate::broker::nats::jetstream::{
+    NatsApiFailure, NatsPick, create_consumer, delete_consumer, message_of, stream_info,
+    stream_state,
+};
+use crate::broker::nats::subjects::epoch_of;
+use crate::broker::nats::wire::NatsHeader;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// Bytes of a page, besides its last entry.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+
+/// A page of the log of the room with this subject.
+pub(super) async fn page(
+    client: &NatsClient,
+    stream: &str,
+    subject: &str,
+    read: &ReadLog,
+) -> Result<LogPage, NatsApiFailure> {
+    let epoch = epoch_of(stream).ok_or_else(|| {
+        let text = format!("the stream {stream} is none of ours and takes our subjects");
+        NatsApiFailure::from(BrokerError::Refused(text.into()))
+    })?;
+    // Before the room is looked at, which then has all that was given up to here.
+    let newest = stream_state(client, stream).await?.last_seq;
+    let empty = |behind| LogPage {
+        epoch,
+        newest,
+        behind,
+        ..LogPage::default()
+    };
+    let after = read.after;
+    let (last, entries) = match message_of(client, stream, subject, NatsPick::Last).await? {
+        None => {
+            let state = stream_state(client, stream).await?;
+            return Ok(empty(after.max(state.first_seq.saturating_sub(1))));
+        }
+        // Entries go oldest first, so none that is newer has gone.
+        Some((last, _)) if last <= after => return Ok(empty(after)),
+        // The next look at a room that nothing was published to.
+        Some((last, payload)) if last == after + 1 => (last, vec![(last, payload)]),
+        Some((last, _)) => (last, entries(client, stream, subject, read, last).await?),
+    };
+    let Some((first, _)) = entries.first() else {
+        let text = "JetStream delivers nothing of what it has".into();
+        return Err(BrokerError::Refused(text).into());
+    };
+    let behind = behind(client, stream, subject, after, *first).await?;
+    let mut previous = behind;
+    let entries = entries.into_iter().map(|(offset, payload)| {
+        let place = LogPlace {
+            epoch,
+            offset,
+            previous: std::mem::replace(&mut previous, offset),
+        };
+        LogEntry { place, payload }
+    });
+    let entries: Vec<LogEntry> = entries.collect();
+    Ok(LogPage {
+        epoch,
+        newest: newest.max(last),
+        behind,
+        has_more: entries
+            .last()
+            .is_some_and(|entry| entry.place.offset < last),
+        entries,
+    })
+}
+
+/// Behind which offset nothing is missing before the first entry that was read behind `after`.
+/// Asked once that was read, so that what was trimmed meanwhile counts as well.
+async fn behind(
+    client: &NatsClient,
+    stream: &str,
+    subject: &str,
+    after: u64,
+    first: u64,
+) -> Result<u64, NatsApiFailure> {
+    if first == after + 1 {
+        return Ok(after);
+    }
+    let oldest = message_of(client, stream, subject, NatsPick::First).await?;
+    if oldest.is_some_and(|(oldest, _)| oldest <= after) {
+        return Ok(after);
+    }
+    let info = stream_info(client, stream, subject).await?;
+    let counts = info.state.subjects.as_ref();
+    let count = counts.and_then(|counts| counts.get(subject)).copied();
+    let entries_max = u64::try_from(info.config.max_msgs_per_subject).unwrap_or(u64::MAX);
+    // A room that has as many as may be has lost its oldest to that, or is about to. (A server that
+    // has forgotten the newest has fewer, and is found out by whoever knew those.)
+    let behind = match count.unwrap_or(0) < entries_max {
+        true => after.max(info.state.first_seq.saturating_sub(1)),
+        false => first - 1,
+    };
+    Ok(behind.min(first - 1))
+}
+
+/// Entries of a room behind a place, up to the newest that was seen.
+async fn entries(
+    client: &NatsClient,
+    stream: &str,
+    subject: &str,
+    read: &ReadLog,
+    newest: u64,
+) -> Result<Vec<(u64, Bytes)>, NatsApiFailure> {
+    /// How long the server waits for a replica that lags.
+    const EXPIRES: Duration = Duration::from_secs(2);
+    let consumer = create_consumer(client, stream, subject, read.after.saturating_add(1)).await?;
+    let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
+    let limit = read.limit.max(1) as usize;
+    let question = serde_json::json!({
+        "batch": limit,
+        "expires": EXPIRES.as_nanos() as u64,
+    });
+    // One more for the word that ends it.
+    let question = question.to_string();
+    let answers = client.pull(limit + 1, &next, question.as_bytes());
+    let mut answers = answers.await?;
+    let (mut entries, mut bytes, mut last) = (Vec::new(), 0, read.after);
+    while entries.len() < limit && bytes < PAGE_BYTES_MAX {
+        let answer = answers.next().await?;
+        if NatsHeader(&answer.header).status().is_some() {
+            break;
+        }
+        let Some(offset) = offset_in(&answer.reply) else {
+            let text = "JetStream delivers without a place".into();
+            return Err(BrokerError::Refused(text).into());
+        };
+        if offset <= last {
+            return Err(BrokerError::Refused("JetStream's sequence does not rise".into()).into());
+        }
+        last = offset;
+        bytes += answer.payload.len();
+        entries.push((offset, answer.payload));
+        if offset >= newest {
+            break;
+        }
+    }
+    drop(answers);
+    // It would go by itself in a while.
+    _ = delete_consumer(client, stream, &consumer).await;
+    Ok(entries)
+}
+
+/// The sequence in the subject of an acknowledgement:
+/// `$JS.ACK.[DOMAIN.ACCOUNT.]STREAM.CONSUMER.DELIVERED.SEQUENCE.…`, with four or five more.
+fn offset_in(reply: &[u8]) -> Option<u64> {
+    let reply = std::str::from_utf8(reply).ok()?;
+    let tokens: Vec<&str> = reply.split('.').collect();
+    let place = match tokens.len() {
+        9 => 5,
+        11.. => 7,
+        _ => return None,
+    };
+    (tokens[..2] == ["$JS", "ACK"]).then(|| tokens[place].parse().ok())?
+}

@@ -102,6 +102,10 @@ mod topic {
     }
     /// Messages about logs bear boxes.
     pub(crate) mod log {
+        pub(crate) mod jumps {
+            #[derive(Clone, Debug)]
+            pub(crate) struct Jumps;
+        }
         pub(crate) mod options {
             pub(crate) use shardcast_engine::{LogClass, SlowReader};
         }
@@ -331,7 +335,7 @@ fn lane_hop() -> Box<dyn FnMut()> {
         };
         let frame = publish.content.into_frame(EncodingId::FIRST);
         let parcel = Parcel {
-            offset: 0,
+            ordinal: 0,
             topic: publish.topic,
             encoding: EncodingId::FIRST,
             frame: frame.expect("it is ready"),

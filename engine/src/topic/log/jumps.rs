@@ -12,7 +12,10 @@ use std::collections::VecDeque;
 
 /// The jumps of one log, from some ordinal on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Jumps(Option<Box<VecDeque<Jump>>>);
+pub(crate) struct Jumps(Option<Box<JumpQueue>>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct JumpQueue(VecDeque<Jump>);
 
 /// From this ordinal on, offsets are ahead by so much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,8 @@ impl Jumps {
     pub(crate) fn offset(&self, ordinal: u64) -> u64 {
         match &self.0 {
             None => ordinal,
-            Some(jumps) => {
+            Some(queue) => {
+                let jumps = &queue.0;
                 let at = jumps.partition_point(|jump| jump.ordinal <= ordinal);
                 ordinal + at.checked_sub(1).map_or(0, |at| jumps[at].ahead)
             }
@@ -43,7 +47,8 @@ impl Jumps {
     pub(crate) fn up_to(&self, offset: u64) -> u64 {
         match &self.0 {
             None => offset,
-            Some(jumps) => {
+            Some(queue) => {
+                let jumps = &queue.0;
                 let at = jumps.partition_point(|jump| jump.ordinal + jump.ahead <= offset);
                 let Some(before) = at.checked_sub(1) else {
                     return 0;
@@ -61,20 +66,20 @@ impl Jumps {
             return;
         }
         let ahead = offset.saturating_sub(ordinal);
-        let jumps = self.0.get_or_insert_with(|| {
+        let queue = self.0.get_or_insert_with(|| {
             let none = Jump {
                 ordinal: 0,
                 ahead: 0,
             };
-            Box::new(VecDeque::from([none]))
+            Box::new(JumpQueue(VecDeque::from([none])))
         });
-        jumps.push_back(Jump { ordinal, ahead });
+        queue.0.push_back(Jump { ordinal, ahead });
     }
 
     /// Forgets what only those before this ordinal need.
     #[inline]
     pub(crate) fn forget_before(&mut self, ordinal: u64) {
-        if let Some(jumps) = &mut self.0 {
+        if let Some(JumpQueue(jumps)) = self.0.as_deref_mut() {
             while jumps.get(1).is_some_and(|next| next.ordinal <= ordinal) {
                 jumps.pop_front();
             }
@@ -83,19 +88,19 @@ impl Jumps {
 
     /// Forgets the oldest.
     pub(crate) fn forget_oldest(&mut self) {
-        if let Some(jumps) = &mut self.0 {
+        if let Some(JumpQueue(jumps)) = self.0.as_deref_mut() {
             jumps.pop_front();
         }
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |jumps| jumps.len())
+        self.0.as_ref().map_or(0, |queue| queue.0.len())
     }
 
     /// Takes over what another one knows of the same log, if that is more.
     pub(crate) fn learn(&mut self, other: Jumps) {
-        let first = |jumps: &Jumps| jumps.0.as_ref()?.front().map(|jump| jump.ordinal);
+        let first = |jumps: &Jumps| jumps.0.as_ref()?.0.front().map(|jump| jump.ordinal);
         match (first(self), first(&other)) {
             (Some(own), Some(others)) if own <= others => {}
             (Some(_), None) => {}
@@ -105,7 +110,7 @@ impl Jumps {
 
     /// Keeps no more memory than it needs.
     pub(crate) fn shrink(&mut self) {
-        if let Some(jumps) = &mut self.0
+        if let Some(JumpQueue(jumps)) = self.0.as_deref_mut()
             && jumps.capacity() > 4 * jumps.len().max(4)
         {
             jumps.shrink_to(2 * jumps.len());

@@ -246,6 +246,8 @@ impl OrderedRoom {
         // Whoever writes to the broker may have put there what no server would.
         page.entries.retain(|entry| entry.place.is_possible());
         page.newest = page.newest.min(LogPlace::OFFSET_MAX);
+        let previous = page.entries.first().map_or(0, |first| first.place.previous);
+        page.behind = page.behind.max(previous).min(LogPlace::OFFSET_MAX);
         let mut outcome = OrderedOutcome::default();
         let Asking::Yes(asked) = std::mem::take(&mut self.asking) else {
             self.is_due = true;

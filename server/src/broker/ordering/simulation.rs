@@ -439,7 +439,7 @@ fn entries_that_can_stand_nowhere_are_left_out() {
         },
         payload: payload(MessageId { run: 1, number: 1 }).into(),
     };
-    let steps = |newest, entries| {
+    let steps = |newest, entries: Vec<LogEntry>| {
         let mut room = OrderedRoom::default();
         room.want(None);
         room.subscribed();
@@ -448,7 +448,9 @@ fn entries_that_can_stand_nowhere_are_left_out() {
         let steps = room.answered(LogPage {
             epoch,
             newest,
+            behind: entries.first().map_or(newest, |first| first.place.previous),
             entries,
+            has_more: false,
         });
         steps.steps
     };

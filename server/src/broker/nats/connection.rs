@@ -218,6 +218,7 @@ mod tests {
             linger: Duration::from_secs(1),
             queue_messages: 1,
             queue_bytes: 1,
+            partitions: 8,
         };
         let shared = NatsShared::new(NatsDial::new(&cluster).expect("a server"));
         let (near, mut far) = tokio::io::duplex(64);

@@ -4,7 +4,7 @@ use crate::connection::heartbeat::Heartbeat;
 use crate::connection::peer::Peer;
 use crate::context::Context;
 use crate::topic::key::TopicName;
-use crate::topic::publication::{Position, Publication};
+use crate::topic::publication::{Content, Position, Publication};
 use crate::types::answer::{Answer, Notice, Tag};
 use crate::types::close_reason::CloseReason;
 use crate::types::encoding::EncodingId;
@@ -185,6 +185,13 @@ pub trait Application: Sized + 'static {
     /// has missed. News of members are publications, too. It has no state, and must not block. A
     /// panic means that nothing passes.
     fn sift(_publication: &Publication<'_>, _filters: &[Filter], _passes: &mut [bool]) {}
+
+    /// What is published of a key whose time is over in a map ([`crate::MapOptions::key_ttl`]):
+    /// `last` is what the map held. It has no state, and must not block. A panic means `None`: the
+    /// key is gone, and nobody is told, which is the default.
+    fn removal(_last: &Publication<'_>) -> Option<Content> {
+        None
+    }
 
     /// What a close frame says to connections of one encoding, whoever closes them: `code` and
     /// `text` are what the engine or [`Context::close`] has. For protocols whose clients take codes

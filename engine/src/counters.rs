@@ -84,6 +84,10 @@ counters! {
     /// Messages to users without connections that were dropped: for as many users as may something
     /// waited.
     count offline_refused;
+    /// Keys that maps held for as long as they may, and that were removed.
+    count map_keys_expired;
+    /// Publishes for which a map, or all maps of the shard together, had no room.
+    count map_refused;
     /// Logs of topics that this shard orders.
     gauge logs;
     /// What these hold, in bytes: frames, 128 for each publication, and what was encoded of them

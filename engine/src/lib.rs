@@ -178,6 +178,7 @@ pub use topic::key::{Topic, TopicName, USER_BYTES_MAX};
 pub use topic::log::journal::{
     Journal, JournalEnded, JournalReader, LogLeft, LogRecord, RestoredLog, StoredPublication,
 };
+pub use topic::log::map_options::MapOptions;
 pub use topic::log::options::{
     AckOptions, Durability, KeptFor, LogClass, LogOptions, LogOrder, Newcomers, SlowReader,
 };

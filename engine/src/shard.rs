@@ -193,6 +193,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.meet_deadlines();
         self.wake_some();
         self.core.topics.look_at_kept(self.core.connections.now);
+        self.remove_expired();
         self.send_again();
         self.enter(TickPhase::Ending);
         self.drain_some();

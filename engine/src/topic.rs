@@ -13,6 +13,7 @@ pub(crate) mod cursor;
 pub(crate) mod data;
 pub(crate) mod delayed;
 pub(crate) mod delta;
+pub(crate) mod expiring;
 pub(crate) mod filter;
 pub(crate) mod greed;
 pub(crate) mod held;

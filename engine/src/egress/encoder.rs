@@ -12,7 +12,7 @@ use crate::message::request::PublishRequest;
 use crate::topic::filter::sifter::{Sifter, Verdict};
 use crate::topic::key::Topic;
 use crate::topic::log::entry::LogEntry;
-use crate::topic::publication::{Content, Encode, EncodeDelta, Position, Publication};
+use crate::topic::publication::{Content, Encode, EncodeDelta, Position, Publication, Removal};
 use crate::types::encoding::{EncodingId, EncodingSet};
 use crate::types::filter::{Filter, Sift};
 use crate::types::frame::Frame;
@@ -28,6 +28,7 @@ pub(crate) struct EncodeCalls {
     pub(crate) encode_again: EncodeAgain,
     pub(crate) encode_delta: EncodeDelta,
     pub(crate) sift: Sift,
+    pub(crate) removal: Removal,
 }
 
 /// Makes the frames of one publication.
@@ -189,7 +190,14 @@ impl Encoder<'_> {
         sifter.verdict(entry.content(), Some(topic), filters) == Verdict::All
     }
 
-    fn confined(&self, encode: impl FnOnce() -> Option<Frame>) -> Option<Frame> {
+    /// What is published of a key of a map whose time is over. `None`: nothing.
+    pub(crate) fn removal(&self, last: &Content, topic: Topic<'_>) -> Option<Content> {
+        let publication = last.publication(Some(topic))?;
+        let removal = self.calls.removal;
+        self.confined(|| removal(&publication))
+    }
+
+    fn confined<R>(&self, encode: impl FnOnce() -> Option<R>) -> Option<R> {
         confine(encode).unwrap_or_else(|_| {
             count_panic(self.counters, self.shard, None);
             None
@@ -245,6 +253,7 @@ mod tests {
                     encode_again: |_, _, _| None,
                     encode_delta: |_, _, _, _| None,
                     sift: |_, _, _| {},
+                    removal: |_| None,
                 },
                 compressing: None,
                 process: &process,

@@ -236,6 +236,7 @@ fn no_history() -> History {
         },
         publications: Vec::new(),
         loss: None,
+        more: false,
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) fn meaning_of<A: Application>() -> Meaning {
             encode_again: A::encode_again,
             encode_delta: A::encode_delta,
             sift: A::sift,
+            removal: A::removal,
         },
         closing: A::closing,
     }

@@ -21,6 +21,15 @@ const DEADLINES_PER_TICK: usize = 1024;
 const UNRECEIVED_MS: Millis = 1_000;
 
 impl<A: Application, D: Driver> Shard<A, D> {
+    /// Removes what maps hold for longer than they may.
+    #[inline]
+    pub(super) fn remove_expired(&mut self) {
+        if self.core.topics.keeps && self.core.topics.logs.has_expired() {
+            let (topics, mut outlet) = self.core.home();
+            topics.remove_expired(&mut outlet);
+        }
+    }
+
     /// In most ticks no step of the wheel has passed.
     #[inline]
     pub(super) fn meet_deadlines(&mut self) {

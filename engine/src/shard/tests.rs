@@ -32,6 +32,7 @@ mod encrypting;
 mod flood;
 mod heartbeat;
 mod large;
+mod maps;
 mod memory;
 mod quiet;
 mod restarts;

@@ -169,7 +169,9 @@ impl Topics {
     #[inline(never)] // Asked in every tick, and the answer is known where no topic does.
     pub(crate) fn has_kept_work(&self, mail: &mut Mailbox) -> bool {
         let reads = self.cursors.has_ready() && !mail.is_congested();
-        let has_kept = self.presences.has_events() || self.sequencing.held.has_released();
+        let has_kept = self.presences.has_events()
+            || self.sequencing.held.has_released()
+            || self.logs.has_expired();
         reads || has_kept && mail.can_deliver()
     }
 

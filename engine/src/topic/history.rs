@@ -9,13 +9,14 @@ use crate::topic::key::TopicKey;
 use crate::topic::log::entry::LogEntry;
 use crate::topic::log::options::{KeptFor, LogClass};
 use crate::topic::log::range::{Range, ReadMode};
+use crate::topic::log::state::MapRefusal;
 use crate::topic::order::enqueue_report;
 use crate::topic::outlet::Outlet;
 use crate::topic::publication::{Content, KeptAt, Position};
 use crate::topic::topics::Topics;
 use crate::types::answer::{Repeat, Report};
 use crate::types::frame::Frame;
-use crate::types::history::{History, HistoryQuery, KeptPublication};
+use crate::types::history::{History, HistoryQuery, KeptPublication, ReadOrder};
 use std::sync::Arc;
 
 impl Placement {
@@ -72,12 +73,17 @@ impl Topics {
             self.order_in_topic(outlet, publish, topic.topic(), None, known, |_, _| {});
             return known;
         }
-        let opened = self.logs.open(topic, keep.class, now, |log, _| {
+        let free_map_bytes = self.logs.free_map_bytes();
+        let opened = self.logs.open(topic, keep.class, now, |log, options| {
             let known = keep.key.as_deref().and_then(|key| log.find_key(key));
-            known.map_or(Ok(log.next_position()), |offset| {
+            if let Some(offset) = known {
                 let epoch = log.epoch;
-                Err(Position { epoch, offset })
-            })
+                return Err(Unkept::Known(Position { epoch, offset }));
+            }
+            let admitted = log.admit(options, keep, content, free_map_bytes);
+            let position = log.position();
+            admitted.map_err(|refusal| Unkept::Refused(refusal, position))?;
+            Ok(log.next_position())
         });
         let position = match opened {
             None => {
@@ -85,7 +91,7 @@ impl Topics {
                 self.order_in_topic(outlet, publish, topic.topic(), None, known, |_, _| {});
                 return known;
             }
-            Some(Err(known)) => return answer_duplicate(outlet, publish, known),
+            Some(Err(unkept)) => return answer_unkept(outlet, publish, unkept),
             Some(Ok(next)) => next,
         };
         let known = placement.report(position, members);
@@ -129,6 +135,9 @@ impl Topics {
                 (None, None) => {}
             }
             log.members = members;
+            if options.map.is_some() {
+                log.change_map(options, keep, content, (now, publish.except.is_none()));
+            }
             log.append(entry, options);
         });
         if self.greed.watches {
@@ -147,7 +156,10 @@ impl Topics {
         query: &HistoryQuery,
     ) {
         let now = outlet.now;
-        let page = self.logs.open(topic, class, now, |log, _| {
+        let page = self.logs.open(topic, class, now, |log, options| {
+            if query.order == ReadOrder::Map && options.map.is_some() {
+                return Box::new(log.read_map(query));
+            }
             let (entries, loss) = log.select(query);
             let mut bytes = 0;
             let entries = entries.take_while(|(_, entry)| {
@@ -163,6 +175,7 @@ impl Topics {
                 position: log.position(),
                 publications: publications.collect(),
                 loss,
+                more: false,
             })
         });
         let part = Part::History(page);
@@ -183,6 +196,7 @@ impl Topics {
                 position: log.position(),
                 publications: Vec::new(),
                 loss: None,
+                more: false,
             })
         });
         let (part, parcels) = (Part::History(cleared), 1);
@@ -255,12 +269,29 @@ impl Topics {
     }
 }
 
-/// Another publication with its key was published before.
-fn answer_duplicate(outlet: &mut Outlet<'_>, publish: &PublishRequest, known: Position) -> Report {
-    outlet.counters.publishes_repeated.add(1);
+/// Why a publication is not published.
+enum Unkept {
+    /// Another one with its key was before, at this place.
+    Known(Position),
+    /// The map takes nothing of it; the log is here.
+    Refused(MapRefusal, Position),
+}
+
+fn answer_unkept(outlet: &mut Outlet<'_>, publish: &PublishRequest, unkept: Unkept) -> Report {
+    let (repeat, position) = match unkept {
+        Unkept::Known(known) => {
+            outlet.counters.publishes_repeated.add(1);
+            (Repeat::Duplicate, known)
+        }
+        Unkept::Refused(MapRefusal::Full, position) => {
+            outlet.counters.map_refused.add(1);
+            (Repeat::MapFull, position)
+        }
+        Unkept::Refused(MapRefusal::NoKey, position) => (Repeat::NoKey, position),
+    };
     let report = Report {
-        position: Some(known),
-        repeat: Repeat::Duplicate,
+        position: Some(position),
+        repeat,
         ..Report::default()
     };
     if let Some(key) = publish.report {

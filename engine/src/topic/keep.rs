@@ -12,8 +12,20 @@ pub(crate) struct Keep {
     pub(crate) key: Option<Box<str>>,
     /// Of several with one such key the newest counts.
     pub(crate) conflate: Option<Arc<str>>,
+    /// What becomes of that key, where the log is a map.
+    pub(crate) change: MapChange,
     /// Its place, where another one gives those ([`crate::LogOrder::Sequencer`]) and it has one.
     pub(crate) place: Option<Box<GivenPlace>>,
+}
+
+/// What a publication does to its conflation key in a map ([`crate::LogOptions::map`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MapChange {
+    /// The map holds the publication.
+    #[default]
+    Set,
+    /// The map holds none of this key any more.
+    Remove,
 }
 
 /// A place that another one has given ([`crate::Handle::publish_sequenced`]).

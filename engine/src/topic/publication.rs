@@ -96,6 +96,9 @@ impl KeptAt {
 pub(crate) type Encode =
     for<'a> fn(EncodingId, &Publication<'a>, Option<Position>) -> Option<Frame>;
 
+/// What is published of a key whose time is over: [`crate::Application::removal`].
+pub(crate) type Removal = for<'a> fn(&Publication<'a>) -> Option<Content>;
+
 /// Encodes a publication for members that are sent deltas: [`crate::Application::encode_delta`].
 pub(crate) type EncodeDelta = for<'a, 'b> fn(
     EncodingId,

@@ -11,7 +11,7 @@ use crate::topic::home::Interest;
 use crate::topic::key::{Topic, TopicKey, TopicKind};
 use crate::topic::order::{Sent, deliver_all, enqueue_report, send_out};
 use crate::topic::outlet::Outlet;
-use crate::topic::publication::{KeptAt, Position};
+use crate::topic::publication::{Content, KeptAt, Position};
 use crate::topic::target::Wants;
 use crate::topic::topics::Topics;
 use crate::types::answer::Report;
@@ -105,14 +105,14 @@ impl Topics {
         }
         let next = match with_deltas {
             [] => NextFrames::default(),
-            _ => next_frames(
-                encoder,
-                &mut self.bases,
-                publish,
-                topic,
-                position,
-                with_deltas,
-            ),
+            _ => {
+                let of_key = self.logs.base_of_key(topic, &publish.content);
+                let bases = match &of_key {
+                    Some(base) => BasesOf::Key(base.as_ref()),
+                    None => BasesOf::Topic(&mut self.bases),
+                };
+                next_frames(encoder, bases, publish, topic, position, with_deltas)
+            }
         };
         let sent = |pair: &Interest| {
             let frame = frames[pair.encoding.of_connections().index()].as_ref();
@@ -141,6 +141,14 @@ fn by_class(pairs: &[Interest]) -> [&[Interest]; 3] {
     [alone, with_deltas, with_filters]
 }
 
+/// What the next publication builds on.
+enum BasesOf<'b> {
+    /// The topic's newest publication.
+    Topic(&'b mut Bases),
+    /// That of its own key, if there is one: the topic is a map.
+    Key(Option<&'b Content>),
+}
+
 /// What members that are sent deltas are sent of a publish, by the encoding of their connections.
 #[derive(Default)]
 struct NextFrames {
@@ -165,7 +173,7 @@ impl NextFrames {
 #[cold]
 fn next_frames(
     encoder: &mut Encoder<'_>,
-    bases: &mut Bases,
+    bases: BasesOf<'_>,
     publish: &PublishRequest,
     topic: Topic<'_>,
     position: Option<Position>,
@@ -177,7 +185,11 @@ fn next_frames(
         is_base,
         ..NextFrames::default()
     };
-    let base = is_base.then(|| bases.get(topic.name())).flatten();
+    let base = match &bases {
+        BasesOf::Key(base) => *base,
+        BasesOf::Topic(bases) => bases.get(topic.name()),
+    };
+    let base = base.filter(|_| is_base);
     let (mut said, mut unsaid) = (false, false);
     for same in pairs.chunk_by(|pair, next| pair.encoding == next.encoding) {
         let encoding = same[0].encoding;
@@ -189,6 +201,10 @@ fn next_frames(
         }
         frames.whole[index] = whole;
     }
+    // What a key has is in the topic's map.
+    let BasesOf::Topic(bases) = bases else {
+        return frames;
+    };
     // What only some of them were sent is what none of them builds on.
     match (said && is_base, unsaid, publish.topic.as_ref()) {
         (true, false, Some(key)) => bases.set(key.name(), content.as_published()),

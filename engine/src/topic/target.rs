@@ -1,7 +1,7 @@
 //! Who is published to, and with which options: what connections and other threads name when they
 //! publish.
 
-use crate::topic::keep::Keep;
+use crate::topic::keep::{Keep, MapChange};
 use crate::topic::key::Topic;
 use crate::topic::log::options::LogClass;
 use crate::topic::publication::Content;
@@ -79,6 +79,7 @@ impl Publish {
             class,
             key: None,
             conflate: None,
+            change: MapChange::Set,
             place: None,
         });
         self
@@ -100,6 +101,17 @@ impl Publish {
     pub fn conflate(mut self, key: &str) -> Publish {
         if let Some(keep) = &mut self.keep {
             keep.conflate = Some(key.into());
+        }
+        self
+    }
+
+    /// What it says of its conflation key ([`Publish::conflate`]) is that the topic's map
+    /// ([`crate::LogOptions::map`]) holds nothing of it any more. Where it holds nothing by then,
+    /// nothing is published ([`crate::Repeat::NoKey`]). Means nothing without
+    /// [`Publish::keep`] before.
+    pub fn removes(mut self) -> Publish {
+        if let Some(keep) = &mut self.keep {
+            keep.change = MapChange::Remove;
         }
         self
     }

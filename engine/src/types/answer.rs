@@ -121,6 +121,11 @@ pub enum Repeat {
     /// Whoever orders the topic ([`crate::LogOrder::Sequencer`]) cannot be reached, or takes no
     /// more: whether it was is not known, and nothing was sent.
     Unavailable,
+    /// The map that its topic is ([`crate::LogOptions::map`]), or all of them together, has no room
+    /// for it: nothing was sent.
+    MapFull,
+    /// The map has no such key, so there was nothing to remove: nothing was sent.
+    NoKey,
 }
 
 /// Adds another shard's part.

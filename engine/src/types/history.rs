@@ -95,6 +95,10 @@ pub enum ReadOrder {
     Forward,
     /// Newest first.
     Reverse,
+    /// Of a topic whose log is a map ([`crate::LogOptions::map`]): what the map holds, oldest
+    /// first; [`HistoryQuery::since`] is where a page goes on. Whoever has read what the map holds
+    /// up to the position of the first page, and what is published behind that, has all of it.
+    Map,
 }
 
 /// Publications that a member was not sent, before the next one that it is.
@@ -142,6 +146,8 @@ pub struct History {
     /// What was asked for begins before the log does: this is why, and the page begins with the
     /// oldest that there is.
     pub loss: Option<Loss>,
+    /// Of a map: it holds more behind this page.
+    pub more: bool,
 }
 
 impl History {
@@ -154,6 +160,7 @@ impl History {
             },
             publications: Vec::new(),
             loss: Some(Loss::Unavailable),
+            more: false,
         }
     }
 }

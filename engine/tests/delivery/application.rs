@@ -290,6 +290,8 @@ impl Application for Scripted {
                     Repeat::First => "first",
                     Repeat::Duplicate => "duplicate",
                     Repeat::Unavailable => "unavailable",
+                    Repeat::MapFull => "full",
+                    Repeat::NoKey => "nothing",
                 };
                 format!("receipt {number} {epoch} {offset} {repeat}")
             }

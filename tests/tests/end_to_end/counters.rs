@@ -92,6 +92,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("lane_depth", "messages under way, of which none is left"),
     ("rings_refused", "server/tests/host.rs"),
     ("publishes_repeated", "application/history.rs"),
+    ("map_keys_expired", "the shard's own tests"),
+    ("map_refused", "the shard's own tests"),
     ("logs", "the simulation"),
     ("log_bytes", "lagging.rs"),
     ("cursors", "lagging.rs"),

@@ -11,6 +11,7 @@ use crate::driver::boundary::Millis;
 use crate::topic::keep::Placement;
 use crate::topic::key::{PerKind, Topic, TopicKey, TopicName};
 use crate::topic::log::journal::{Journal, LogRecord, RestoredLog};
+use crate::topic::log::map_books::MapBooks;
 use crate::topic::log::options::{Durability, KeptFor, LogClass, LogOptions, LogOrder};
 use crate::topic::log::topic_log::{Log, Usage};
 use crate::types::shrink::shrink_map;
@@ -43,8 +44,9 @@ pub(crate) struct Logs {
     /// Logs that stand in `unused` with their number.
     unused_count: usize,
     numbers: u64,
-    /// Of all logs.
+    /// Of all logs; and of those that are maps.
     bytes: u64,
+    maps: MapBooks,
     bytes_max: u64,
     /// Where the search for a large log goes on.
     clock: usize,
@@ -89,6 +91,7 @@ impl Logs {
             unused_count: 0,
             numbers: 0,
             bytes: 0,
+            maps: MapBooks::default(),
             look_at: 0,
             looked: 0,
         }
@@ -148,10 +151,11 @@ impl Logs {
         let log = self.logs[index as usize].as_mut();
         let log = log.expect("a name leads to a log");
         let options = &self.options[log.class.index()];
-        let before = log.bytes() as u64;
+        let (before, map_before) = (log.bytes() as u64, log.map.bytes() as u64);
         log.expire(options, now);
         let result = act(log, options);
         self.bytes = self.bytes + log.bytes() as u64 - before;
+        self.maps.bytes = self.maps.bytes + log.map.bytes() as u64 - map_before;
         if self.journal.is_some() {
             self.store(index, now);
         }
@@ -300,7 +304,7 @@ impl Logs {
         for _ in 0..Self::SAMPLE.min(self.logs.len()) {
             self.clock = (self.clock + 1) % self.logs.len();
             let log = self.logs[self.clock].as_ref();
-            let bytes = log.map_or(0, |log| log.bytes());
+            let bytes = log.map_or(0, |log| log.trimmable_bytes());
             if largest.is_none_or(|(_, most)| bytes > most) {
                 largest = Some((self.clock as u32, bytes));
             }
@@ -339,6 +343,7 @@ impl Logs {
         self.unused_count -= usize::from(matches!(log.usage, Usage::Unused { .. }));
         self.absent_count -= usize::from(self.is_for_absent(log.class));
         self.bytes -= log.bytes() as u64;
+        self.maps.bytes -= log.map.bytes() as u64;
         self.names[log.topic.kind()].remove(log.topic.name());
         self.free.push(index);
         if let Some(journal) = self.journal.as_ref().filter(|_| log.is_stored()) {
@@ -353,7 +358,7 @@ impl Logs {
     fn settle(&mut self, index: u32, now: Millis) {
         let log = self.logs[index as usize].as_mut().expect("it exists");
         let was_unused = matches!(log.usage, Usage::Unused { .. });
-        match (log.members > 0, log.is_empty()) {
+        match (log.members > 0, log.holds_nothing()) {
             (false, true) if !was_unused => {
                 self.numbers += 1;
                 let number = self.numbers;
@@ -438,6 +443,7 @@ impl Logs {
             };
             let before = log.bytes() as u64;
             log.expire(&self.options[log.class.index()], now);
+            self.maps.look(log, &self.options[log.class.index()], now);
             log.blocks.drop_unread(now);
             log.shrink();
             self.bytes = self.bytes + log.bytes() as u64 - before;
@@ -482,11 +488,13 @@ impl Logs {
         self.logs.shrink_to_fit();
         self.free.shrink_to_fit();
         self.unused.shrink_to_fit();
+        self.maps.expired.shrink_to_fit();
         self.looked = self.looked.min(self.logs.len());
     }
 }
 
 #[cfg(any(test, feature = "sim"))]
 mod checking;
+mod maps;
 #[cfg(test)]
 mod tests;

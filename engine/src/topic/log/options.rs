@@ -1,6 +1,7 @@
 //! What logs an engine keeps, by class: how much, how long, and what becomes of readers who are
 //! too slow for it. Part of the configuration.
 
+use crate::topic::log::map_options::MapOptions;
 use crate::types::config_error::{ConfigError, within};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -64,6 +65,11 @@ pub struct LogOptions {
     pub durability: Durability,
     /// Who gives publications their places.
     pub order: LogOrder,
+    /// Whether it is a map as well: the newest publication of each conflation key is there
+    /// ([`crate::ReadOrder::Map`]) whatever the log has pushed out, until it is removed
+    /// ([`crate::Publish::removes`]). Takes [`LogOrder::Home`], [`KeptFor::Readers`] and
+    /// [`Durability::Memory`].
+    pub map: Option<MapOptions>,
 }
 
 /// Who gives the publications of a topic their places.
@@ -203,6 +209,7 @@ impl Default for LogOptions {
             acks: None,
             durability: Durability::Memory,
             order: LogOrder::Home,
+            map: None,
         }
     }
 }
@@ -261,6 +268,17 @@ impl LogOptions {
             value: format!("{:?}", self.order),
             rule: "Home where logs are stored, or kept for absent members",
         })?;
+        if let Some(map) = &self.map {
+            map.check()?;
+            let is_possible = self.order == LogOrder::Home
+                && self.kept_for == KeptFor::Readers
+                && self.durability == Durability::Memory;
+            is_possible.then_some(()).ok_or_else(|| ConfigError {
+                field: "map",
+                value: format!("{map:?}"),
+                rule: "none where logs are stored, ordered elsewhere, or kept for absent members",
+            })?;
+        }
         self.acks.map_or(Ok(()), |acks| acks.check(self))
     }
 }

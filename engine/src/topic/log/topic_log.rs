@@ -15,6 +15,7 @@ use crate::topic::log::entry::LogEntry;
 use crate::topic::log::journal::{LogLeft, LogRecord, RestoredLog, StoredPublication};
 use crate::topic::log::jumps::Jumps;
 use crate::topic::log::keys::Keys;
+use crate::topic::log::map::KeyedEntries;
 use crate::topic::log::options::{LogClass, LogOptions};
 use crate::topic::log::takers::Takers;
 use crate::topic::publication::Position;
@@ -47,6 +48,8 @@ pub(crate) struct Log {
     /// Those who read it on behalf of its topic's absent members.
     pub(crate) takers: Takers,
     pub(crate) blocks: Blocks,
+    /// The newest of each key, where the log is a map.
+    pub(crate) map: KeyedEntries,
     /// Of the topic, as far as its log was told.
     pub(crate) members: u32,
     pub(crate) usage: Usage,
@@ -130,6 +133,7 @@ impl Log {
             taken: 0,
             takers: Takers::default(),
             blocks: Blocks::default(),
+            map: KeyedEntries::default(),
             members: 0,
             usage: Usage::Filled,
             former: Box::default(),
@@ -233,6 +237,11 @@ impl Log {
     }
 
     pub(crate) fn bytes(&self) -> usize {
+        self.trimmable_bytes() + self.map.bytes()
+    }
+
+    /// Bytes of what can be pushed out.
+    pub(crate) fn trimmable_bytes(&self) -> usize {
         self.bytes + self.blocks.bytes()
     }
 
@@ -305,7 +314,7 @@ impl Log {
     /// Pushes the oldest out until at most so many bytes are left.
     pub(crate) fn trim_to(&mut self, bytes_max: usize) {
         self.blocks.drop_copies();
-        while self.bytes() > bytes_max && !self.is_empty() {
+        while self.trimmable_bytes() > bytes_max && !self.is_empty() {
             self.pop(Loss::TrimmedBySize);
         }
     }
@@ -459,9 +468,13 @@ impl Log {
                 let end = before.map_or(0, |before| self.jumps.up_to(before)) + 1;
                 (self.first(), end, None)
             }
-            (Some(Missing::Nothing), ReadOrder::Forward) => (self.next, self.next, None),
-            (Some(Missing::From(start)), ReadOrder::Forward) => (start, self.next, None),
-            (Some(Missing::Lost(loss)), ReadOrder::Forward) => {
+            (Some(Missing::Nothing), ReadOrder::Forward | ReadOrder::Map) => {
+                (self.next, self.next, None)
+            }
+            (Some(Missing::From(start)), ReadOrder::Forward | ReadOrder::Map) => {
+                (start, self.next, None)
+            }
+            (Some(Missing::Lost(loss)), ReadOrder::Forward | ReadOrder::Map) => {
                 (self.first(), self.next, Some(loss))
             }
         };
@@ -472,7 +485,7 @@ impl Log {
         let mut entries =
             entries.map(move |(index, entry)| (self.offset(start + index as u64), entry));
         let next = move || match order {
-            ReadOrder::Forward => entries.next(),
+            ReadOrder::Forward | ReadOrder::Map => entries.next(),
             ReadOrder::Reverse => entries.next_back(),
         };
         let limit = query.limit.min(HistoryQuery::LIMIT_MAX) as usize;

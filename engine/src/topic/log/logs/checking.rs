@@ -11,6 +11,9 @@ impl Logs {
         assert_eq!(logs().count(), self.count());
         let bytes: usize = logs().map(|log| log.bytes()).sum();
         assert_eq!(bytes as u64, self.bytes, "bytes of all logs");
+        let map_bytes: usize = logs().map(|log| log.map.bytes()).sum();
+        assert_eq!(map_bytes as u64, self.maps.bytes, "bytes of all maps");
+        logs().for_each(|log| log.map.check());
         let unused = logs().filter(|log| matches!(log.usage, Usage::Unused { .. }));
         assert_eq!(unused.count(), self.unused_count);
         assert!(self.unused_count <= self.unused_max);

@@ -228,7 +228,7 @@ impl Pair {
         let since = query.since.map(|since| since.offset);
         let mut offsets: Vec<u64> = match (missing, query.order) {
             (Some(Missing::Lost(Loss::EpochChanged)), _) => Vec::new(),
-            (_, ReadOrder::Forward) => offsets
+            (_, ReadOrder::Forward | ReadOrder::Map) => offsets
                 .filter(|it| since.is_none_or(|at| *it > at))
                 .collect(),
             (_, ReadOrder::Reverse) => offsets
@@ -241,7 +241,7 @@ impl Pair {
         offsets.truncate(query.limit as usize);
         let loss = match (missing, query.order) {
             (Some(Missing::Lost(Loss::EpochChanged)), _) => Some(Loss::EpochChanged),
-            (Some(Missing::Lost(loss)), ReadOrder::Forward) => Some(loss),
+            (Some(Missing::Lost(loss)), ReadOrder::Forward | ReadOrder::Map) => Some(loss),
             _ => None,
         };
         (offsets, loss)

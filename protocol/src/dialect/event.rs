@@ -3,7 +3,7 @@
 use super::centrifuge::Unsubscribed;
 use super::map::{Map, Notation};
 use super::position::{LogPosition, LossReason};
-use super::tagged::plain_name;
+use super::tagged::{plain_name, write_entry};
 use super::value::{Encoding, Unencodable, Value};
 use crate::trace_parent::TraceParent;
 use std::num::NonZeroU32;
@@ -417,9 +417,11 @@ impl Event<'_> {
                 offset,
                 data,
             } => {
-                map.string("event", plain_name(event));
+                let name = plain_name(event);
+                map.string("event", name);
                 map.some_string("room", room);
                 map.some_number("offset", offset);
+                write_entry(map, name, event);
                 map.value_or_null("data", data);
             }
             Event::Missed {

@@ -15,6 +15,7 @@ mod fields;
 mod id;
 mod json_rpc;
 mod kept;
+mod keyed;
 mod map;
 mod names;
 mod native;

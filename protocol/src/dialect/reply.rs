@@ -5,7 +5,7 @@ use super::id::Id;
 use super::kept::{KeptMessage, Origin};
 use super::map::{Map, Notation};
 use super::position::{LogPosition, LossReason, Recovery};
-use super::tagged::plain_name;
+use super::tagged::{plain_name, write_entry};
 use super::value::{Encoding, Value};
 use super::{Code, Problem};
 
@@ -437,7 +437,11 @@ impl HistoryPage<'_> {
             map.number("offset", message.offset);
             match message.origin {
                 Origin::From(connection) => map.string("from", connection),
-                Origin::Event(name) => map.string("event", plain_name(name)),
+                Origin::Event(name) => {
+                    let plain = plain_name(name);
+                    map.string("event", plain);
+                    write_entry(map, plain, name);
+                }
             }
             map.value("data", message.data);
         });

@@ -7,6 +7,7 @@
 
 use super::centrifuge::CentrifugeRequest;
 use super::fields::Wrong;
+use super::keyed::KeyChange;
 use super::names::names;
 use super::position::{Since, SinceByRoom};
 use super::value::Value;
@@ -339,6 +340,9 @@ pub struct PublishKeys<'b> {
     pub idempotency: Option<Cow<'b, str>>,
     /// `conflate`: a newer publish with the same key stands for this one.
     pub conflation: Option<Cow<'b, str>>,
+    /// What becomes of that key in rooms that are maps. `None`: the request is no change of a map,
+    /// so it may go to any room.
+    pub change: Option<KeyChange>,
 }
 
 /// Longest key in bytes, after its escapes are resolved.

@@ -4,8 +4,8 @@
 
 use crate::values::{check_rooms, check_value, place};
 use shardcast_protocol::dialect::centrifuge::{
-    COMMANDS_MAX, CentrifugeRequest, Commands, Emulated, HadOfChannels, Instruction, TagFilter,
-    Tags, connect_command, pushed_alone,
+    COMMANDS_MAX, CentrifugeRequest, Commands, Emulated, HadOfChannels, Instruction, KeyChange,
+    MapEntry, TagFilter, Tags, connect_command, entry_of, named_entry, pushed_alone,
 };
 use shardcast_protocol::dialect::{
     Command, Decoded, Dialect, Event, Payload, Reply, Request, Rules, Sender, Value,
@@ -178,9 +178,17 @@ fn check_command(input: &[u8], dialect: Dialect, command: &Command<'_>) {
             asked.filter.as_ref().into_iter().for_each(check_filter);
         }
     }
+    let change = match &command.request {
+        Request::Publish(asked) => asked.keys.as_deref().and_then(|keys| keys.change),
+        _ => None,
+    };
     let Some(data) = command.data else {
         return;
     };
+    if change == Some(KeyChange::Remove) {
+        assert_eq!(data, Value::Json(Raw::NULL), "what is removed has no data");
+        return check_removal(&command.request);
+    }
     place(input, data);
     match data {
         Value::Bytes(_) => assert_eq!(dialect, Dialect::CentrifugeProtobuf),
@@ -214,6 +222,33 @@ fn check_command(input: &[u8], dialect: Dialect, command: &Command<'_>) {
             Dialect::CentrifugeProtobuf => check_stands(&out, to, data, ""),
             Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => {}
         }
+    }
+}
+
+/// What the name of a removal says is read back, and every dialect has words for it.
+fn check_removal(request: &Request<'_>) {
+    let Request::Publish(asked) = request else {
+        return;
+    };
+    let key = asked
+        .keys
+        .as_deref()
+        .and_then(|keys| keys.conflation.as_deref());
+    let entry = MapEntry::of_server(key.unwrap_or(""), KeyChange::Remove);
+    let name = named_entry(None, &entry);
+    let read = (!entry.key.is_empty()).then_some(entry);
+    assert_eq!(entry_of(&name), read);
+    let event = Event::Event {
+        event: &name,
+        room: Some("r"),
+        offset: Some(u64::MAX),
+        data: Some(Value::Json(Raw::NULL)),
+    };
+    for to in Dialect::ALL {
+        let mut out = Vec::new();
+        to.write_event(&mut out, &event)
+            .expect("every dialect can encode it");
+        assert!(out.len() <= event.bytes_max(to.encoding()), "{to:?}");
     }
 }
 

@@ -17,6 +17,8 @@ pub enum CentrifugeReply<'a> {
     Refreshed(Connected<'a>),
     /// To `subscribe`.
     Subscribed(Subscribed<'a>),
+    /// To `subscribe` of a map.
+    MapSubscribed(MapSubscribed<'a>),
     /// To `sub_refresh`: how many seconds the membership has now; `None`: no end.
     SubRefreshed {
         /// The seconds.
@@ -79,6 +81,24 @@ pub struct Subscribed<'a> {
     /// The oldest of what follows that place; the rest comes by itself.
     pub publications: &'a [KeptMessage<'a>],
     /// Whether what follows is written as deltas.
+    pub deltas: Deltas,
+    /// Seconds after which the client has to bring another token; `None`: it need not.
+    pub ttl_s: Option<NonZeroU32>,
+}
+
+/// A page of a map, or the membership that begins behind the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapSubscribed<'a> {
+    /// The place that the pages are of: whoever has them and what is published behind it has all of
+    /// the map.
+    pub position: LogPosition<'a>,
+    /// Where the next page begins. `None`: this was the last, and the membership has begun.
+    pub cursor: Option<&'a str>,
+    /// What the map holds.
+    pub state: &'a [KeptMessage<'a>],
+    /// What became of the wish to have what was missed.
+    pub recovery: Recovering,
+    /// Whether the page, and what follows, is written for deltas.
     pub deltas: Deltas,
     /// Seconds after which the client has to bring another token; `None`: it need not.
     pub ttl_s: Option<NonZeroU32>,

@@ -51,6 +51,53 @@ pub struct Subscribe<'b> {
     pub deltas: Deltas,
     /// Which publications it wants to be sent. `None`: all.
     pub filter: Option<TagFilter>,
+    /// The channel is a map, and this is how far the client is with it.
+    pub map: Option<MapStep<'b>>,
+}
+
+/// How far a client is with a channel that is a map, and what it asks for next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapStep<'b> {
+    /// What it asks for.
+    pub phase: MapPhase,
+    /// Where the page begins, as an earlier reply said; empty: at the beginning.
+    pub cursor: Cow<'b, str>,
+    /// Keys of a page; 0: as many as the server likes.
+    pub limit: u32,
+    /// What it has had of the channel.
+    pub position: Since<'b>,
+}
+
+/// What a client asks for of a channel that is a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapPhase {
+    /// What is published from now on.
+    Live,
+    /// What was published behind its place.
+    Stream,
+    /// A page of what the map holds.
+    State,
+}
+
+impl MapPhase {
+    /// By its number.
+    pub(super) fn of(number: u64) -> Option<MapPhase> {
+        Some(match number {
+            0 => MapPhase::Live,
+            1 => MapPhase::Stream,
+            2 => MapPhase::State,
+            _ => return None,
+        })
+    }
+
+    /// Its number.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            MapPhase::Live => 0,
+            MapPhase::Stream => 1,
+            MapPhase::State => 2,
+        }
+    }
 }
 
 /// What becomes of a membership whose client can not be sent what it has missed.

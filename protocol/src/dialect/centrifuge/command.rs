@@ -4,7 +4,7 @@
 //! there where it must be: a client that sends anything else is disconnected, as the protocol has
 //! it. Read by `commands`.
 
-use super::asked::{CentrifugeRequest, ConnectCommand, IfLost, Subscribe};
+use super::asked::{CentrifugeRequest, ConnectCommand, IfLost, MapPhase, MapStep, Subscribe};
 use super::filter::{FilterFault, NodeValue, TagFilter};
 use super::form::Deltas;
 use super::record::{FieldValue, Record};
@@ -16,11 +16,14 @@ use super::subs::{SubsValue, recovering};
 use crate::dialect::command::{Command, ReplyMode};
 use crate::dialect::fields::Wrong;
 use crate::dialect::id::Id;
+use crate::dialect::keyed::KeyChange;
 use crate::dialect::position::Since;
 use crate::dialect::request::{
-    HistoryQuery, PresenceQuery, Publish, PublishTarget, ReadOrder, Request, Rooms,
+    HistoryQuery, PresenceQuery, Publish, PublishKeys, PublishTarget, ReadOrder, Request, Rooms,
 };
 use crate::dialect::rules::Rules;
+use crate::dialect::value::Value;
+use crate::json::Raw;
 use std::borrow::Cow;
 
 /// One command of a client.
@@ -157,10 +160,15 @@ fn subscribing<'b, S: NodeValue<'b>>(
         "fossil" => Deltas::Fossil,
         _ => return Err("delta is of a kind that there is not"),
     };
-    // Maps.
-    if asked.unsigned(subscribe::TYPE)? != 0 {
-        return Ok(Instruction::Unavailable(id));
-    }
+    let map = match asked.unsigned(subscribe::TYPE)? {
+        0 => None,
+        MAP => match MapPhase::of(asked.unsigned(subscribe::PHASE)?) {
+            Some(phase) => Some(map_step(asked, phase)?),
+            None => return Ok(Instruction::Unavailable(id)),
+        },
+        // Maps of who is there, and polls.
+        _ => return Ok(Instruction::Unavailable(id)),
+    };
     let filter = asked.get(subscribe::FILTER).map(TagFilter::read);
     let filter = match filter.transpose() {
         // A delta builds on the publication before it, which a filter may leave out.
@@ -181,8 +189,28 @@ fn subscribing<'b, S: NodeValue<'b>>(
         },
         deltas,
         filter,
+        map,
     }));
     Ok(special(id, request))
+}
+
+/// Of `type`: the channel is a map.
+const MAP: u64 = 1;
+
+fn map_step<'b, S: FieldValue<'b>>(
+    asked: &Record<S>,
+    phase: MapPhase,
+) -> Result<MapStep<'b>, Wrong> {
+    let limit = asked.signed(subscribe::LIMIT)?.max(0);
+    Ok(MapStep {
+        phase,
+        cursor: asked.text(subscribe::CURSOR)?,
+        limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        position: Since {
+            epoch: asked.text(subscribe::EPOCH)?,
+            offset: asked.unsigned(subscribe::OFFSET)?,
+        },
+    })
 }
 
 fn publishing<'b, S: FieldValue<'b>>(
@@ -192,15 +220,29 @@ fn publishing<'b, S: FieldValue<'b>>(
 ) -> Result<Instruction<'b>, Wrong> {
     let room = asked.channel(publish::CHANNEL)?;
     let data = asked.data(publish::DATA, outer)?;
-    let data = data.ok_or("data is missing")?;
-    if asked.unsigned(publish::TYPE)? != 0 {
-        return Ok(Instruction::Unavailable(id));
-    }
+    let change = match asked.unsigned(publish::TYPE)? {
+        0 => None,
+        MAP if asked.boolean(publish::REMOVED)? => Some(KeyChange::Remove),
+        MAP => Some(KeyChange::Set),
+        _ => return Ok(Instruction::Unavailable(id)),
+    };
+    let data = match change {
+        Some(KeyChange::Remove) => Value::Json(Raw::NULL),
+        Some(KeyChange::Set) | None => data.ok_or("data is missing")?,
+    };
+    let keys = match change {
+        None => None,
+        Some(_) => Some(Box::new(PublishKeys {
+            idempotency: None,
+            conflation: Some(asked.text(publish::KEY)?),
+            change,
+        })),
+    };
     let request = Request::Publish(Publish {
         target: PublishTarget::Rooms(Rooms::One(room.clone())),
         echo: None,
         report: false,
-        keys: None,
+        keys,
     });
     Ok(Instruction::Command(Command {
         data: Some(data),

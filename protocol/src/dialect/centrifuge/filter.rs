@@ -85,7 +85,7 @@ impl<'b> Tags<'b> {
     pub fn of_event(name: &'b str) -> Tags<'b> {
         match tags_of(name) {
             Some(tags) => Tags(tags_in(tags).collect()),
-            None if name == PUBLICATION => Tags::default(),
+            None if plain_name(name) == PUBLICATION => Tags::default(),
             None => Tags(vec![(TAG_OF_EVENTS.into(), plain_name(name).into())]),
         }
     }

@@ -23,9 +23,13 @@ mod schema;
 mod subs;
 mod unidirectional;
 
-pub use super::tagged::{PUBLICATION, TAG_OF_EVENTS, plain_name, tagged, tags_in, tags_of};
-pub use answer::{CentrifugeReply, Connected, Recovering, Subscribed, Transport};
-pub use asked::{CentrifugeRequest, ConnectCommand, IfLost, Subscribe};
+pub use super::keyed::{KeyChange, MapEntry};
+pub use super::tagged::{
+    PUBLICATION, TAG_OF_EVENTS, entry_of, named_entry, plain_name, removal_of, tagged, tags_in,
+    tags_of,
+};
+pub use answer::{CentrifugeReply, Connected, MapSubscribed, Recovering, Subscribed, Transport};
+pub use asked::{CentrifugeRequest, ConnectCommand, IfLost, MapPhase, MapStep, Subscribe};
 pub(super) use body::{Delimited, JsonLines};
 pub use code::{Disconnect, Refusal, Unsubscribed, error_number};
 pub use command::{Instruction, SEND};

@@ -13,8 +13,9 @@ use super::schema::received::{
 };
 use crate::dialect::event::{Event, PresenceChange, Sender};
 use crate::dialect::kept::Origin;
+use crate::dialect::keyed::{KeyChange, MapEntry};
 use crate::dialect::position::LogPosition;
-use crate::dialect::tagged::{PUBLICATION, TAG_OF_EVENTS, plain_name, tags_of};
+use crate::dialect::tagged::{PUBLICATION, TAG_OF_EVENTS, entry_of, plain_name, tags_of};
 use crate::dialect::value::{Unencodable, Value};
 use crate::json::Raw;
 use std::num::NonZeroU32;
@@ -263,14 +264,47 @@ pub(super) fn push_publication<N: WireNotation>(
             );
         }),
         Origin::Event(PUBLICATION) => {}
-        Origin::Event(name) => match tags_of(name) {
-            Some(tags) => body.tags(publication::TAGS, tags),
-            None => body.tag(publication::TAGS, TAG_OF_EVENTS, plain_name(name)),
-        },
+        Origin::Event(name) => {
+            let entry = entry_of(name);
+            match (tags_of(name), &entry) {
+                (Some(tags), _) => body.tags(publication::TAGS, tags),
+                (None, None) => body.tag(publication::TAGS, TAG_OF_EVENTS, plain_name(name)),
+                (None, Some(_)) => {}
+            }
+            if let Some(entry) = entry {
+                return push_entry(body, &entry, offset, (value, form));
+            }
+        }
     }
     body.unsigned(publication::OFFSET, offset.unwrap_or(0));
     body.boolean(publication::DELTA, matches!(form, DataForm::Delta(_)));
     body.data_in(publication::DATA, some(value), form);
+}
+
+/// The rest of a publication that changes a map: what is removed has no data.
+#[cold]
+fn push_entry<N: WireNotation>(
+    body: &mut MessageBody<'_, N>,
+    entry: &MapEntry<'_>,
+    offset: Option<u64>,
+    (value, form): (Option<Value<'_>>, &DataForm),
+) {
+    if !entry.client.is_empty() {
+        body.message(publication::INFO, 0, |body| {
+            info_of(body, Some(entry.client), Some(entry.user));
+            let info = Raw::parse(entry.info).map(Value::Json);
+            body.some_data(client_info::CONN_INFO, info);
+        });
+    }
+    body.unsigned(publication::OFFSET, offset.unwrap_or(0));
+    body.text(publication::KEY, entry.key);
+    match entry.change {
+        KeyChange::Remove => body.boolean(publication::REMOVED, true),
+        KeyChange::Set => {
+            body.boolean(publication::DELTA, matches!(form, DataForm::Delta(_)));
+            body.data_in(publication::DATA, some(value), form);
+        }
+    }
 }
 
 /// Who somebody is.

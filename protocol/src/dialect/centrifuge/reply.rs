@@ -1,7 +1,8 @@
 //! The replies to commands, as the protocol has them. The server's own words (`dialect::reply`)
 //! become the protocol's here.
 
-use super::answer::{CentrifugeReply, Connected, Recovering, Subscribed, Transport};
+use super::answer::{CentrifugeReply, Connected, MapSubscribed, Recovering, Subscribed, Transport};
+use super::asked::MapPhase;
 use super::body::{MessageBody, WireNotation, message};
 use super::change::change_of;
 use super::code::{Refusal, Retry, error_number, retry_of};
@@ -63,6 +64,9 @@ fn write_answer<N: WireNotation>(body: &mut MessageBody<'_, N>, answer: &Reply<'
             body.message(reply::SUBSCRIBE, 0, |body| {
                 write_subscribed(body, &subscribed)
             });
+        }
+        Reply::Centrifuge(CentrifugeReply::MapSubscribed(page)) => {
+            body.message(reply::SUBSCRIBE, 0, |body| write_map(body, &page));
         }
         Reply::Centrifuge(CentrifugeReply::SubRefreshed { ttl_s }) => {
             body.message(reply::SUB_REFRESH, 0, |body| {
@@ -168,6 +172,37 @@ fn write_subscribed<N: WireNotation>(body: &mut MessageBody<'_, N>, subscribed: 
     body.boolean(subscribe::RECOVERED, recovering == Recovering::Recovered);
     body.boolean(subscribe::WAS_RECOVERING, recovering != Recovering::No);
     body.boolean(subscribe::DELTA, subscribed.deltas == Deltas::Fossil);
+}
+
+/// Of `type`: the channel is a map.
+const MAP: u64 = 1;
+
+fn write_map<N: WireNotation>(body: &mut MessageBody<'_, N>, page: &MapSubscribed<'_>) {
+    write_ttl(body, OF_SUBSCRIPTION, page.ttl_s);
+    let is_live = page.cursor.is_none();
+    body.boolean(subscribe::RECOVERABLE, is_live);
+    body.text(subscribe::EPOCH, page.position.epoch);
+    body.boolean(subscribe::RECOVERED, page.recovery == Recovering::Recovered);
+    body.unsigned(subscribe::OFFSET, page.position.offset);
+    body.boolean(subscribe::POSITIONED, is_live);
+    body.boolean(subscribe::WAS_RECOVERING, page.recovery != Recovering::No);
+    let has_deltas = page.deltas == Deltas::Fossil;
+    body.boolean(subscribe::DELTA, is_live && has_deltas);
+    body.unsigned(subscribe::TYPE, MAP);
+    let phase = match is_live {
+        true => MapPhase::Live,
+        false => MapPhase::State,
+    };
+    body.unsigned(subscribe::PHASE, phase.number());
+    body.text(subscribe::CURSOR, page.cursor.unwrap_or(""));
+    // Each is the first of its key.
+    let form = match has_deltas {
+        true => DataForm::Whole,
+        false => DataForm::Plain,
+    };
+    body.messages(subscribe::STATE, page.state, |body, kept| {
+        write_publication(body, kept, &form);
+    });
 }
 
 fn write_history<N: WireNotation>(body: &mut MessageBody<'_, N>, page: &HistoryPage<'_>) {

@@ -45,7 +45,8 @@ pub(super) mod sent {
         subscribe {
             CHANNEL = "channel" 1, TOKEN = "token" 2, RECOVER = "recover" 3, EPOCH = "epoch" 6,
             OFFSET = "offset" 7, DATA = "data" 8, DELTA = "delta" 12, FILTER = "tf" 13,
-            FLAG = "flag" 14, TYPE = "type" 15,
+            FLAG = "flag" 14, TYPE = "type" 15, PHASE = "phase" 16, CURSOR = "cursor" 17,
+            LIMIT = "limit" 18,
         }
         /// A comparison of a tag, or several nodes together.
         filter_node {
@@ -55,7 +56,8 @@ pub(super) mod sent {
         /// Of every command that names a channel and nothing else.
         channel { CHANNEL = "channel" 1 }
         publish {
-            CHANNEL = "channel" 1, DATA = "data" 2, TYPE = "type" 3,
+            CHANNEL = "channel" 1, DATA = "data" 2, TYPE = "type" 3, KEY = "key" 4,
+            REMOVED = "removed" 5,
         }
         history {
             CHANNEL = "channel" 1, LIMIT = "limit" 7, SINCE = "since" 8, REVERSE = "reverse" 9,
@@ -96,7 +98,7 @@ pub(super) mod received {
         disconnect { CODE = "code" 1, REASON = "reason" 2 }
         publication {
             DATA = "data" 4, INFO = "info" 5, OFFSET = "offset" 6, TAGS = "tags" 7,
-            DELTA = "delta" 8,
+            DELTA = "delta" 8, KEY = "key" 11, REMOVED = "removed" 12,
         }
         client_info {
             USER = "user" 1, CLIENT = "client" 2, CONN_INFO = "conn_info" 3,
@@ -119,7 +121,8 @@ pub(super) mod received {
             EXPIRES = "expires" 1, TTL = "ttl" 2, RECOVERABLE = "recoverable" 3,
             EPOCH = "epoch" 6, PUBLICATIONS = "publications" 7, RECOVERED = "recovered" 8,
             OFFSET = "offset" 9, POSITIONED = "positioned" 10,
-            WAS_RECOVERING = "was_recovering" 12, DELTA = "delta" 13,
+            WAS_RECOVERING = "was_recovering" 12, DELTA = "delta" 13, TYPE = "type" 15,
+            PHASE = "phase" 16, CURSOR = "cursor" 17, STATE = "state" 18,
         }
         /// The push.
         subscribed {

@@ -254,6 +254,7 @@ impl<'b, S: Span<'b>> Keys<S> {
         let keys = PublishKeys {
             idempotency: self.short_string(Key::Idempotency)?,
             conflation: self.short_string(Key::Conflate)?,
+            change: None,
         };
         let is_some = keys.idempotency.is_some() || keys.conflation.is_some();
         Ok(is_some.then(|| Box::new(keys)))

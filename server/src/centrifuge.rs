@@ -5,7 +5,10 @@
 pub(crate) mod answers;
 pub(crate) mod closing;
 pub(crate) mod connection;
+mod map;
+mod map_cursor;
 pub(crate) mod options;
 mod recovery;
 pub(crate) mod requests;
 mod server_side;
+mod wish;

@@ -9,6 +9,7 @@ mod access;
 mod channels;
 mod cluster;
 mod imported;
+mod maps;
 mod names;
 mod options;
 mod page;

@@ -7,6 +7,7 @@
 mod allowed;
 mod denied;
 pub(crate) mod history;
+mod map;
 mod names;
 mod owners;
 mod presence;
@@ -15,6 +16,7 @@ mod who;
 
 pub use denied::Denied;
 pub use history::{History, RoomOrder};
+pub use map::{ClientKey, RoomMap};
 pub use names::{Characters, NameRules};
 pub use owners::Owners;
 pub use shardcast_engine::{AckOptions, Newcomers, PresenceOf, PresenceOptions, SlowReader};
@@ -69,7 +71,7 @@ pub(crate) struct Class {
 
 impl Class {
     fn new(namespace: Namespace, prefix: Option<&str>, kept: &mut Kept) -> Class {
-        let log = Log::of(namespace.history, namespace.slow_reader);
+        let log = Log::of(namespace.history, namespace.slow_reader, namespace.map);
         Class {
             has_prefix: prefix.is_some(),
             log: log.map(|log| log.class(&mut kept.logs)),
@@ -97,6 +99,8 @@ pub struct Namespace {
     pub owners: Owners,
     /// What a room keeps; `None`: nothing.
     pub history: Option<History>,
+    /// Whether a room is a map; `None`: it is not.
+    pub map: Option<RoomMap>,
     /// What becomes of a member that reads more slowly than the room speaks. Everything but
     /// [`SlowReader::Disconnect`] makes a room keep a little also where it has no history.
     pub slow_reader: SlowReader,
@@ -129,6 +133,7 @@ impl Default for Namespace {
             history_read: Who::Anyone,
             owners: Owners::Nobody,
             history: None,
+            map: None,
             slow_reader: SlowReader::Disconnect,
             presence_events: None,
             echo: true,
@@ -392,10 +397,20 @@ fn check(name: &str, namespace: &Namespace) -> Result<(), NamespaceError> {
     let history = namespace.history.as_ref();
     let history = history.map_or(Ok(()), |history| history.check(namespace.slow_reader));
     history.map_err(|(field, rule)| NamespaceError::History(name.to_owned(), field, rule))?;
+    if let Some(map) = &namespace.map {
+        let history = namespace.history.as_ref();
+        let is_possible = history.is_some_and(|history| history.order == RoomOrder::Fast)
+            && RoomMap::has_all_changes(namespace.slow_reader);
+        let possible = is_possible.then_some(()).ok_or(("", MAP_RULE));
+        let checked = possible.and_then(|()| map.check());
+        checked.map_err(|(field, rule)| NamespaceError::Map(name.to_owned(), field, rule))?;
+    }
     let presence = namespace.presence_events.as_ref();
     let presence = presence.map_or(Ok(()), presence::check);
     presence.map_err(|(field, rule)| NamespaceError::Presence(name.to_owned(), field, rule))
 }
+
+const MAP_RULE: &str = "none without history of the order fast, and where slow readers miss keys";
 
 /// Why there can be no such namespaces. The name of the default namespace is empty here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -413,6 +428,8 @@ pub enum NamespaceError {
     NameBytes(String),
     /// A field of `history` is out of its range: which, and what it must be.
     History(String, &'static str, &'static str),
+    /// `map`, or a field of it, is out of its range, likewise.
+    Map(String, &'static str, &'static str),
     /// A field of `presence_events` is out of its range, likewise.
     Presence(String, &'static str, &'static str),
 }
@@ -448,6 +465,12 @@ impl fmt::Display for NamespaceError {
             ),
             NamespaceError::History(name, field, rule) => {
                 write!(f, "history.{field} of {} must be {rule}", called(name))
+            }
+            NamespaceError::Map(name, "", rule) => {
+                write!(f, "map of {} must be {rule}", called(name))
+            }
+            NamespaceError::Map(name, field, rule) => {
+                write!(f, "map.{field} of {} must be {rule}", called(name))
             }
             NamespaceError::Presence(name, field, rule) => {
                 let of = called(name);

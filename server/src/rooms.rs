@@ -4,6 +4,7 @@
 pub(crate) mod cursor;
 pub(crate) mod emit;
 pub(crate) mod entering;
+pub(crate) mod entry;
 pub(crate) mod event;
 pub(crate) mod first;
 pub(crate) mod history;

@@ -7,6 +7,7 @@
 pub(crate) mod clients;
 pub(crate) mod error;
 pub(crate) mod info;
+pub(crate) mod maps;
 pub(crate) mod requests;
 pub(crate) mod rooms;
 
@@ -139,6 +140,12 @@ impl CentrifugoApi {
             "presence_stats" => rooms::presence_stats(handle, read(body)?).await,
             "history" => rooms::history(handle, read(body)?).await,
             "history_remove" => rooms::history_remove(handle, read(body)?).await,
+            "map_publish" => maps::publish(handle, read(body)?).await,
+            "map_remove" => maps::remove(handle, read(body)?).await,
+            "map_read_state" => maps::read_state(handle, read(body)?).await,
+            "map_read_stream" => maps::read_stream(handle, read(body)?).await,
+            "map_stats" => maps::stats(handle, read(body)?).await,
+            "map_clear" => maps::clear(handle, read(body)?).await,
             "channels" => rooms::channels(handle, read(body)?).await,
             "subscribe" => clients::subscribe(handle, read(body)?).await,
             "unsubscribe" => clients::unsubscribe(handle, read(body)?).await,

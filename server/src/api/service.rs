@@ -19,7 +19,7 @@ use crate::dispatch::task::{self, Finished};
 use crate::dispatch::{late, resuming};
 use crate::limits::limiter::{ShardLimiter, slot_of};
 use crate::rooms::rejoin::WentOn;
-use crate::rooms::resume;
+use crate::rooms::{entry, resume};
 use crate::session::context::{Context, Session};
 use crate::session::guarded::RequestState;
 use crate::session::handle::ShardTask;
@@ -34,9 +34,9 @@ use crate::wire::position::missed_reason;
 use crate::wire::publication;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{
-    Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId, Filter,
-    FirstMessage, Frame, Message, Missed, Notice, Page, Peer, Position, PostedMessage, Publication,
-    Quiet, Refusal, Tag, TopicName, allocator,
+    Address, Admission, Answer, Application, CloseReason, Content, Context as Engine, EncodingId,
+    Filter, FirstMessage, Frame, Message, Missed, Notice, Page, Peer, Position, PostedMessage,
+    Publication, Quiet, Refusal, Tag, TopicName, allocator,
 };
 use shardcast_protocol::dialect::centrifuge::Disconnect;
 use shardcast_protocol::dialect::{
@@ -448,6 +448,10 @@ impl Application for Service {
 
     fn sift(publication: &Publication<'_>, filters: &[Filter], passes: &mut [bool]) {
         filtering::sift(publication, filters, passes);
+    }
+
+    fn removal(last: &Publication<'_>) -> Option<Content> {
+        entry::removal(last)
     }
 
     fn encode_delta(

@@ -15,6 +15,7 @@ use crate::broker::ordering::entry::OrderedEntry;
 use crate::broker::ordering::news::OrderedNews;
 use crate::broker::share::word::ShareWord;
 use crate::broker::view::ClusterView;
+use crate::rooms::entry;
 use crate::rooms::keys::Keys;
 use crate::session::identity::Identity;
 use crate::wire::publication::{Added, content_of_elsewhere};
@@ -243,6 +244,10 @@ pub(crate) fn publish_of<'e>(
             let keys = Keys {
                 idempotency: some(envelope.key).filter(|_| room.takes_keys()),
                 conflation: some(envelope.conflate).filter(|_| room.log().is_some()),
+                change: match envelope.body {
+                    Body::Event { name } if room.map().is_some() => entry::change_of(name),
+                    _ => None,
+                },
             };
             keys.keep(publish, room).map_err(|_| Fate::Refused)?
         }

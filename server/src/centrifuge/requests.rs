@@ -9,8 +9,10 @@ use crate::auth::claims::{Purpose, RoomClaims, Verified};
 use crate::auth::fault::TokenFault;
 use crate::auth::grants::RoomAction;
 use crate::centrifuge::answers;
+use crate::centrifuge::map;
 use crate::centrifuge::recovery::{FoundPage, RecoveryMode, ToldPage};
 use crate::centrifuge::server_side;
+use crate::centrifuge::wish::{Wish, begin_entering, is_entering, is_given_up, set_term};
 use crate::limits::check as check_limits;
 use crate::rooms::entering::RoomToJoin;
 use crate::rooms::kept::KeptPage;
@@ -23,14 +25,13 @@ use crate::wire::failure::{NO_ORDER, unavailable};
 use crate::wire::filtering::filter_of;
 use crate::wire::position::{epoch_text, since_of};
 use crate::wire::publication::deltas_of;
-use shardcast_engine::{Filter, Loss, PresenceQuery, Recovery, Since};
+use shardcast_engine::{Loss, PresenceQuery, Recovery};
 use shardcast_protocol::dialect::centrifuge::{
     CentrifugeReply, CentrifugeRequest, Deltas, FilterFault, IfLost, Recovering, Refusal,
     Subscribe, Subscribed, Unsubscribed,
 };
 use shardcast_protocol::dialect::{Code, Event, Problem, Reply};
 use std::collections::HashSet;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,22 +60,6 @@ pub(crate) fn problem_of(fault: FilterFault) -> Problem {
     }
 }
 
-/// A channel that a client enters, kept while a token is checked and the channel is read.
-#[derive(Clone)]
-struct Wish {
-    channel: Arc<str>,
-    /// What the client has had. `None`: nothing is wished for.
-    since: Option<Since>,
-    if_lost: IfLost,
-    deltas: Deltas,
-    /// It is sent what passes.
-    filter: Option<Filter>,
-    /// What its token says of it.
-    info: Option<Box<str>>,
-    /// How long its token lets it stay. `None`: as long as it likes.
-    term: Option<Duration>,
-}
-
 fn subscribe(cx: &mut Context<'_>, asked: &Subscribe<'_>) -> Result<(), Problem> {
     let room = cx.shared.resolve(&asked.channel)?;
     if cx.is_in(room.name()) || is_entering(cx, room.name()) {
@@ -96,6 +81,7 @@ fn subscribe(cx: &mut Context<'_>, asked: &Subscribe<'_>) -> Result<(), Problem>
         filter: asked.filter.as_ref().map(filter_of),
         info: None,
         term: None,
+        map: asked.map.as_ref().map(map::wish_of).transpose()?,
     };
     if !asked.token.is_empty() && cx.shared.gate.is_some() {
         check_limits::join(cx, 1)?;
@@ -111,30 +97,6 @@ fn subscribe(cx: &mut Context<'_>, asked: &Subscribe<'_>) -> Result<(), Problem>
         cx.answer_to(&call, &Reply::Error(&problem));
     }
     Ok(())
-}
-
-fn is_entering(cx: &Context<'_>, channel: &str) -> bool {
-    let state = cx.session.some().and_then(|more| more.centrifuge.as_ref());
-    state.is_some_and(|state| state.enters(channel))
-}
-
-/// A subscribe goes on elsewhere before the engine knows the channel: until
-/// [`is_given_up`] is asked.
-fn begin_entering(cx: &mut Context<'_>, channel: &Arc<str>) -> u64 {
-    let serial = cx.state.take_serial();
-    answers::state(cx.session).enter(Arc::clone(channel), serial);
-    serial
-}
-
-/// Whether the client has unsubscribed meanwhile. It is replied to all the same.
-fn is_given_up(cx: &mut Context<'_>, call: &OwnedCall, serial: u64) -> bool {
-    let is_there = answers::state(cx.session).take_entering(serial);
-    cx.session.shrink();
-    if !is_there {
-        let problem = Problem::new(Code::NotJoined, "unsubscribed meanwhile");
-        cx.answer_to(call, &Reply::Error(&problem));
-    }
-    !is_there
 }
 
 /// Enters a channel that the token lets the client into.
@@ -215,6 +177,16 @@ fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Probl
     let shared = cx.shared;
     let channel = Arc::clone(&wish.channel);
     let room = shared.resolve(&channel)?;
+    if room.map().is_some() != wish.map.is_some() {
+        let message = match room.map() {
+            Some(_) => "the channel is a map",
+            None => "the channel is no map",
+        };
+        return Err(Problem::new(Code::BadRequest, message));
+    }
+    if let Some(asked) = wish.map.clone() {
+        return map::enter(cx, call, (wish, asked), room);
+    }
     let mode = RecoveryMode::of(cx, &room);
     let is_read = match mode {
         RecoveryMode::Off => false,
@@ -341,22 +313,6 @@ fn answer_subscribe(
         call,
         &Reply::Centrifuge(CentrifugeReply::Subscribed(subscribed)),
     );
-}
-
-/// How long the connection may be in the channel from now on; what its client is told of it.
-fn set_term(cx: &mut Context<'_>, channel: &str, term: Option<Duration>) -> Option<NonZeroU32> {
-    let has_state = cx
-        .session
-        .some()
-        .is_some_and(|more| more.centrifuge.is_some());
-    if term.is_none() && !has_state {
-        return None;
-    }
-    let until_ms = term.map(|term| cx.due_after(term));
-    answers::state(cx.session).set_term(channel, until_ms);
-    cx.session.shrink();
-    let left_ms = until_ms?.saturating_sub(cx.engine.now_ms());
-    Some(answers::ttl_s(cx, left_ms))
 }
 
 /// `sub_refresh`, which is the request at hand: another token of the same channel.

@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::value::{show_duration, show_size};
 use crate::broker::Cluster;
 use crate::namespace::history::MESSAGE_HEADROOM_BYTES;
-use crate::namespace::{History, NameRules, Newcomers, PresenceOf, RoomOrder};
+use crate::namespace::{History, NameRules, Newcomers, PresenceOf, RoomMap, RoomOrder};
 use shardcast_engine::{Pinning, ProxyProtocol};
 use std::iter;
 
@@ -276,6 +276,14 @@ impl CrossChecks<'_> {
             {
                 let rule = "must be false unless history says how many publications are kept, slow_reader is disconnect or catch_up, and last none or newest";
                 problems.push(self.option_breaks(name, &room_keys::ACKS, rooms, rule.to_owned()));
+            }
+            if rooms.map
+                && (rooms.history.is_none()
+                    || rooms.order == RoomOrder::Broker
+                    || !RoomMap::has_all_changes(rooms.slow_reader))
+            {
+                let rule = "must be false unless history says how many publications are kept, order is fast, and slow_reader is disconnect, conflate or catch_up";
+                problems.push(self.option_breaks(name, &room_keys::MAP, rooms, rule.to_owned()));
             }
             if rooms.order == RoomOrder::Broker
                 && (rooms.history.is_none() || !cluster.is_one_of_many())

@@ -3,7 +3,7 @@
 //! A namespace is read and shown as if it were section `[rooms]` of settings of its own.
 
 use super::key::{Key, ValueKind};
-use crate::namespace::{AckOptions, History, NameRules, Namespace, PresenceOptions};
+use crate::namespace::{AckOptions, History, NameRules, Namespace, PresenceOptions, RoomMap};
 use std::time::Duration;
 
 pub(super) const JOIN: Key = Key {
@@ -210,4 +210,39 @@ pub(super) const TAG_FILTERS: Key = Key {
     flag: None,
     what: "Whether clients of the Centrifuge protocol may have a filter of publications by their tags; false answers such a subscription with error 107.",
     kind: ValueKind::Other("true or false", |settings| &mut settings.rooms.tag_filters),
+};
+pub(super) const MAP: Key = Key {
+    name: "rooms.map",
+    flag: None,
+    what: "Whether a room is a map: it holds the newest publication of each conflation key until the key is removed, clients of the Centrifuge protocol subscribe to that state, and what is published has a key. Takes history, order fast, and that slow_reader leaves no key out: disconnect, conflate or catch_up.",
+    kind: ValueKind::Other("true or false", |settings| &mut settings.rooms.map),
+};
+pub(super) const MAP_KEYS: Key = Key {
+    name: "rooms.map_keys",
+    flag: None,
+    what: "Keys that a map may have; publishing one more is answered room_full (106 in the Centrifuge protocol).",
+    kind: ValueKind::Count(
+        *RoomMap::KEYS.start() as usize..=*RoomMap::KEYS.end() as usize,
+        |settings| &mut settings.rooms.map_keys,
+    ),
+};
+pub(super) const MAP_BYTES: Key = Key {
+    name: "rooms.map_bytes",
+    flag: None,
+    what: "Bytes that they may have: names, data, and 192 for each; what would be more is answered likewise. All maps of a shard may have half of its share of limits.log_bytes.",
+    kind: ValueKind::Size(RoomMap::BYTES, |settings| &mut settings.rooms.map_bytes),
+};
+pub(super) const MAP_KEY_TTL: Key = Key {
+    name: "rooms.map_key_ttl",
+    flag: None,
+    what: "How long a key of a map stays that is not published again; then it is removed, and members are told. none: until it is removed.",
+    kind: ValueKind::SomeTime(RoomMap::KEY_TTL, |settings| &mut settings.rooms.map_key_ttl),
+};
+pub(super) const MAP_CLIENT_KEY: Key = Key {
+    name: "rooms.map_client_key",
+    flag: None,
+    what: "Under which key of a map a client publishes, and which it removes: any that it says, its connection's id, or its user's name, whatever it says.",
+    kind: ValueKind::Other("any, connection or user", |settings| {
+        &mut settings.rooms.map_client_key
+    }),
 };

@@ -3,8 +3,8 @@
 
 use super::value::{ConfigValue, OwnSize};
 use crate::namespace::{
-    AckOptions, Characters, ControlPolicy, History, NameRules, Namespace, Newcomers, Owners,
-    PresenceOf, PresenceOptions, Roles, RoomOrder, SlowReader, Who,
+    AckOptions, Characters, ClientKey, ControlPolicy, History, NameRules, Namespace, Newcomers,
+    Owners, PresenceOf, PresenceOptions, Roles, RoomMap, RoomOrder, SlowReader, Who,
 };
 use std::time::Duration;
 
@@ -43,6 +43,12 @@ pub(super) struct Rooms {
     pub(super) presence_of: PresenceOf,
     pub(super) deltas: bool,
     pub(super) tag_filters: bool,
+    /// Whether a room is a map; if not, the following four say nothing.
+    pub(super) map: bool,
+    pub(super) map_keys: usize,
+    pub(super) map_bytes: usize,
+    pub(super) map_key_ttl: Option<Duration>,
+    pub(super) map_client_key: ClientKey,
 }
 
 impl Default for Rooms {
@@ -54,6 +60,7 @@ impl Default for Rooms {
             history_read,
             owners,
             history: _,
+            map,
             slow_reader,
             presence_events,
             echo,
@@ -66,6 +73,7 @@ impl Default for Rooms {
         } = Namespace::default();
         let history = History::default();
         let members = PresenceOptions::default();
+        let keys = RoomMap::default();
         Rooms {
             join,
             publish,
@@ -95,6 +103,11 @@ impl Default for Rooms {
             presence_of: members.of,
             deltas,
             tag_filters,
+            map: map.is_some(),
+            map_keys: keys.keys_max as usize,
+            map_bytes: keys.bytes_max,
+            map_key_ttl: keys.key_ttl,
+            map_client_key: keys.client_key,
         }
     }
 }
@@ -122,6 +135,17 @@ impl Rooms {
             presence_events: self.presence_events.then(|| self.members()),
             deltas: self.deltas,
             tag_filters: self.tag_filters,
+            map: self.map.then(|| self.map()),
+        }
+    }
+
+    /// The key's range keeps the keys few.
+    fn map(&self) -> RoomMap {
+        RoomMap {
+            keys_max: u32::try_from(self.map_keys).unwrap_or(u32::MAX),
+            bytes_max: self.map_bytes,
+            key_ttl: self.map_key_ttl,
+            client_key: self.map_client_key,
         }
     }
 
@@ -284,6 +308,26 @@ impl ConfigValue for SlowReader {
             SlowReader::DropNewest => "drop_newest".to_owned(),
             SlowReader::Conflate => "conflate".to_owned(),
             SlowReader::CatchUp => "catch_up".to_owned(),
+        }
+    }
+}
+
+impl ConfigValue for ClientKey {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "any" => ClientKey::Any,
+            "connection" => ClientKey::Connection,
+            "user" => ClientKey::User,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            ClientKey::Any => "any".to_owned(),
+            ClientKey::Connection => "connection".to_owned(),
+            ClientKey::User => "user".to_owned(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::session::context::Context;
 use crate::session::pending::{
     Awaited, AwaitedPlaces, JoinedRoom, Joining, Outcome, Publishing, Shape,
 };
-use crate::wire::failure::{NO_ORDER, unavailable};
+use crate::wire::failure::{NO_ORDER, map_full, unavailable};
 use crate::wire::position::{EpochText, epoch_text, loss_reason, recovery_of, repeat_of};
 use shardcast_engine::{History, JoinedLog, Loss, Position, Repeat};
 use shardcast_protocol::dialect::{Counts, HistoryPage, Joined, Place, Places, Reply, RoomPlace};
@@ -97,6 +97,9 @@ fn answer_publish(cx: &mut Context<'_>, call: &OwnedCall, publishing: &Publishin
     let sum = &publishing.sum;
     if sum.repeat == Repeat::Unavailable {
         return cx.answer_to(call, &Reply::Error(&unavailable(NO_ORDER)));
+    }
+    if sum.repeat == Repeat::MapFull {
+        return cx.answer_to(call, &Reply::Error(&map_full()));
     }
     let counts = match publishing.awaited {
         Awaited::Place => None,

@@ -8,6 +8,7 @@ use crate::auth::grants::RoomAction;
 use crate::dispatch::naming::{bad_request, with_rooms};
 use crate::limits::check;
 use crate::namespace::resolved::ResolvedRoom;
+use crate::rooms::entry::EntryOfClient;
 use crate::rooms::keys::Keys;
 use crate::rooms::membership::require_space;
 use crate::session::context::Context;
@@ -130,10 +131,19 @@ fn ready_for_room<'r>(
     room: ResolvedRoom<'r>,
 ) -> Result<Ready<'r>, Problem> {
     cx.may(RoomAction::Publish, &room)?;
-    let publish = publish_of(cx, said, trace, Some(room))?;
+    let keys = said.1.keys.as_deref();
+    let entry = match keys {
+        Some(keys) => EntryOfClient::of(cx, &room, keys)?,
+        None => None,
+    };
+    let publish = publish_of(cx, said, trace, (Some(room), entry.as_ref()))?;
+    let mut keys = Keys::of(keys);
+    if let Some(entry) = &entry {
+        (keys.conflation, keys.change) = (Some(&*entry.key), Some(entry.change));
+    }
     Ok(Ready {
         target: Target::Room(room.name()),
-        publish: Keys::of(said.1.keys.as_deref()).keep(publish, &room)?,
+        publish: keys.keep(publish, &room)?,
         place: match room.history() {
             Some(_) if room.takes_acks() => HasPlace::WithAcks,
             Some(_) => HasPlace::Yes,
@@ -154,7 +164,7 @@ fn ready_for_others<'t>(
     may.map_err(|denied| cx.denied(RoomAction::Publish, "", denied))?;
     Ok(Ready {
         target,
-        publish: publish_of(cx, said, trace, None)?,
+        publish: publish_of(cx, said, trace, (None, None))?,
         place: HasPlace::No,
     })
 }
@@ -163,7 +173,7 @@ fn publish_of(
     cx: &Context<'_>,
     (command, asked): (&Command<'_>, &dialect::Publish<'_>),
     trace: Option<TraceParent>,
-    room: Option<ResolvedRoom<'_>>,
+    (room, entry): (Option<ResolvedRoom<'_>>, Option<&EntryOfClient>),
 ) -> Result<Publish, Problem> {
     let shared = cx.shared;
     let namespace = match &room {
@@ -189,8 +199,11 @@ fn publish_of(
     };
     let publication = Publication {
         topic: room.map(|room| Topic::Room(room.name())),
-        kind: PublicationKind::Message {
-            publisher: connection.0,
+        kind: match entry {
+            None => PublicationKind::Message {
+                publisher: connection.0,
+            },
+            Some(entry) => PublicationKind::Event { name: &entry.name },
         },
         data,
         data_encoding,

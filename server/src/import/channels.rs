@@ -4,6 +4,7 @@
 //! who is in the channel, nobody has it here but by a token, and that is told.
 
 use super::imported::Imported;
+use super::maps;
 use super::names::ForeignKeys;
 use super::options::OPTIONS;
 use super::page::Page;
@@ -103,9 +104,10 @@ fn namespace(
     page: &mut Page,
     imported: &mut Imported,
     (ours, theirs): (&str, &str),
-    given: Map<String, Value>,
+    mut given: Map<String, Value>,
     meta_ttl: Option<&Value>,
 ) {
+    let map = maps::spread(&mut given);
     let mut options = NamespaceSource {
         given,
         theirs,
@@ -135,6 +137,12 @@ fn namespace(
         set("presence_grace", "\"0ms\"");
     }
     history(&mut options, &mut set, meta_ttl);
+    for (name, value) in &map.set {
+        set(name, value);
+    }
+    for (name, why) in &map.left_out {
+        options.leave_out(name, why);
+    }
     // Who asks for patches gets them where the server makes any, and everything otherwise.
     options.take("allowed_delta_types");
     options.take("delta_publish");

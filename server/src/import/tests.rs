@@ -220,6 +220,46 @@ fn namespaces() {
 }
 
 #[test]
+fn maps() {
+    let cursors = json!({"name": "cursors", "subscription_type": "map",
+        "allow_subscribe_for_client": true, "allow_tags_filter": true,
+        "map": {"mode": "ephemeral", "key_ttl": "60s", "client_key": "client_id",
+            "allow_publish_for_client": true, "allow_remove_for_client": true}});
+    let prices = json!({"name": "prices", "subscription_type": "map",
+        "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true,
+        "map": {"stream_size": 20, "stream_ttl": "10s", "client_key": "{{user}}",
+            "allow_publish_for_client": true}});
+    let there = json!({"name": "there", "subscription_type": "map_clients"});
+    let page = r#"
+        [namespaces.cursors]
+        join = "users"
+        publish = "users"
+        presence = "nobody"
+        history = 100
+        history_ttl = "5m"
+        history_read = "anyone"
+        map = true
+        map_key_ttl = "1m"
+        map_client_key = "connection"
+        [namespaces.prices]
+        join = "anyone"
+        history = 20
+        history_ttl = "10s"
+        history_read = "anyone"
+        map = true
+        [namespaces.there]
+    "#;
+    let left_out = [
+        "channel.namespaces.cursors.map.mode: a map is in memory",
+        "channel.namespaces.prices.map.allow_publish_for_client: who may",
+        "channel.namespaces.prices.map.client_key: a key is any",
+        "channel.namespaces.there.subscription_type: there is no such",
+    ];
+    let config = json!({"channel": {"namespaces": [cursors, prices, there]}});
+    check(&config, page, 0, &left_out);
+}
+
+#[test]
 fn what_has_no_such_rule_is_not_opened_for_it() {
     let narrow = json!({"name": "narrow", "presence": true, "allow_publish_for_subscriber": true,
         "allow_presence_for_subscriber": true, "channel_regex": "^a", "proxy_subscribe": true,

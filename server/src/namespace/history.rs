@@ -4,6 +4,7 @@
 //! Invariant: namespaces whose logs are alike share a class, so the engine has as few as there are
 //! different ones. Built with the table of namespaces; named by joins, publishes and queries.
 
+use super::map::RoomMap;
 use shardcast_engine::{
     AckOptions, Durability, KeptFor, LogClass, LogOptions, LogOrder, Newcomers, SlowReader,
 };
@@ -147,7 +148,11 @@ enum LogReader {
 
 impl Log {
     /// The log that rooms of a namespace keep, if they keep one.
-    pub(super) fn of(history: Option<History>, slow_reader: SlowReader) -> Option<Log> {
+    pub(super) fn of(
+        history: Option<History>,
+        slow_reader: SlowReader,
+        map: Option<RoomMap>,
+    ) -> Option<Log> {
         let (history, reader) = match (history, slow_reader) {
             (Some(history), _) => (history, LogReader::Clients),
             (None, SlowReader::Disconnect) => return None,
@@ -163,15 +168,18 @@ impl Log {
             slow_reader,
             kept_for: KeptFor::Readers,
             acks: history.acks,
-            durability: match (reader, history.order) {
-                (LogReader::Clients, RoomOrder::Fast) => Durability::Stored,
-                // The broker keeps what it has ordered.
-                (LogReader::SlowReaders, _) | (_, RoomOrder::Broker) => Durability::Memory,
+            durability: match (reader, history.order, map) {
+                (LogReader::Clients, RoomOrder::Fast, None) => Durability::Stored,
+                // The broker keeps what it has ordered, and what a map holds is no part of a log.
+                (LogReader::SlowReaders, ..) | (_, RoomOrder::Broker, _) | (_, _, Some(_)) => {
+                    Durability::Memory
+                }
             },
             order: match history.order {
                 RoomOrder::Fast => LogOrder::Home,
                 RoomOrder::Broker => LogOrder::Sequencer,
             },
+            map: map.map(|map| map.options()),
         };
         Some(Log { options, reader })
     }

@@ -5,7 +5,7 @@
 
 use crate::namespace::denied::Denied;
 use crate::namespace::names::Characters;
-use crate::namespace::{Class, History, Namespace, Namespaces, RoomOrder};
+use crate::namespace::{Class, History, Namespace, Namespaces, RoomMap, RoomOrder};
 use crate::wire::publication::Added;
 use shardcast_engine::{LogClass, PresenceClass};
 
@@ -74,6 +74,11 @@ impl<'r> ResolvedRoom<'r> {
     /// What clients may read of it, those who may.
     pub(crate) fn history(&self) -> Option<&'r History> {
         self.class.namespace.history.as_ref()
+    }
+
+    /// How it is a map, if it is one.
+    pub(crate) fn map(&self) -> Option<&'r RoomMap> {
+        self.class.namespace.map.as_ref()
     }
 
     /// Whether its members acknowledge what they are sent.

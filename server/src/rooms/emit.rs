@@ -12,6 +12,7 @@ use crate::wire::failure::Failure;
 use serde::Serialize;
 use shardcast_engine::Refused;
 use shardcast_protocol::dialect::Dialect;
+use shardcast_protocol::dialect::centrifuge::KeyChange;
 
 /// An event that waits for its name and its data.
 #[derive(Debug)]
@@ -106,6 +107,21 @@ impl<'e, S> Emit<'e, S> {
         Emit {
             keys: Keys {
                 conflation,
+                ..self.keys
+            },
+            ..self
+        }
+    }
+}
+
+impl<'e, S> Emit<'e, S> {
+    /// The event removes its conflation key from the map that its room is
+    /// ([`crate::namespace::Namespace::map`]). Where the map has no such key, nothing is sent.
+    pub fn removes(self) -> Emit<'e, S> {
+        let change = Some(KeyChange::Remove);
+        Emit {
+            keys: Keys {
+                change,
                 ..self.keys
             },
             ..self

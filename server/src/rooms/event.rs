@@ -4,6 +4,7 @@
 //! Invariant: what leaves was judged by its size, and names rooms and users that there may be.
 
 use crate::namespace::resolved::ResolvedRoom;
+use crate::rooms::entry;
 use crate::rooms::keys::Keys;
 use crate::session::identity::Identity;
 use crate::session::shared::Shared;
@@ -110,10 +111,19 @@ impl<'e> EncodedEvent<'e> {
             Recipients::Everyone => (Target::Everyone, None),
             Recipients::Connection(connection) if Some(connection) == except => return Ok(None),
             Recipients::Connection(connection) => {
-                return Ok(Some(Outgoing::Message(connection, self.content(None)?)));
+                let content = self.content(None, self.name)?;
+                return Ok(Some(Outgoing::Message(connection, content)));
             }
         };
-        let publish = Publish::new(self.content(room)?);
+        let entry = match room.as_ref().and_then(ResolvedRoom::map) {
+            Some(_) => {
+                let change = keys.change.unwrap_or_default();
+                Some(entry::name_of_event(self.name, keys.conflation, change)?)
+            }
+            None => None,
+        };
+        let name = entry.as_deref().unwrap_or(self.name);
+        let publish = Publish::new(self.content(room, name)?);
         let publish = match (&room, recipients) {
             (Some(room), _) => keys.keep(publish, room)?,
             (None, Recipients::User(_)) => self.shared.waiting(publish),
@@ -127,12 +137,12 @@ impl<'e> EncodedEvent<'e> {
     }
 
     /// What is sent to a room, or elsewhere.
-    fn content(&self, room: Option<ResolvedRoom<'_>>) -> Result<Content, Failure> {
+    fn content(&self, room: Option<ResolvedRoom<'_>>, name: &str) -> Result<Content, Failure> {
         let data = encoding::written(self.dialect.encoding(), &self.data);
         let (data, data_encoding) = publication::data_of(data);
         let publication = Publication {
             topic: room.map(|room| Topic::Room(room.name())),
-            kind: PublicationKind::Event { name: self.name },
+            kind: PublicationKind::Event { name },
             data,
             data_encoding,
         };

@@ -16,7 +16,7 @@ use shardcast_engine::{
     Answer, History, HistoryQuery, LogClass, Loss, Position, Publication, PublicationKind,
     ReadOrder, Refused, Topic,
 };
-use shardcast_protocol::dialect::centrifuge::{plain_name, tags_of};
+use shardcast_protocol::dialect::centrifuge::{MapEntry, entry_of, plain_name, tags_of};
 use shardcast_protocol::dialect::{Code, Problem};
 use shardcast_protocol::json::Raw;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub struct HistoryMessage<'h> {
     pub event: Option<&'h str>,
     /// The tags of what the server API of the Centrifuge protocol published: a JSON object.
     pub(crate) tags: Option<Raw<'h>>,
+    /// What it changes of the map that the room is.
+    pub(crate) entry: Option<MapEntry<'h>>,
     /// What it says.
     pub data: Data<'h>,
 }
@@ -63,6 +65,11 @@ impl RoomHistory {
         self.found.loss
     }
 
+    /// Of a map ([`ReadOrder::Map`]): whether it holds more behind these.
+    pub fn has_more(&self) -> bool {
+        self.found.more
+    }
+
     /// The messages, in the order asked.
     pub fn messages(&self) -> impl Iterator<Item = HistoryMessage<'_>> {
         let kept = self.found.publications.iter();
@@ -74,12 +81,12 @@ impl RoomHistory {
 }
 
 fn message_of<'h>(offset: u64, publication: &Publication<'h>) -> Option<HistoryMessage<'h>> {
-    let mut tags = None;
+    let (mut tags, mut entry) = (None, None);
     let (from, elsewhere, event) = match publication.kind {
         PublicationKind::Message { publisher } => (Some(ConnectionId(publisher)), None, None),
         PublicationKind::Elsewhere { from } => (None, Some(from), None),
         PublicationKind::Event { name } => {
-            tags = tags_of(name);
+            (tags, entry) = (tags_of(name), entry_of(name));
             (None, None, Some(plain_name(name)))
         }
         // What members do is not kept.
@@ -91,6 +98,7 @@ fn message_of<'h>(offset: u64, publication: &Publication<'h>) -> Option<HistoryM
         elsewhere,
         event,
         tags,
+        entry,
         data: Data::new(Some(value_of(publication)?)),
     })
 }

@@ -4,7 +4,9 @@
 //! the dispatch, for clients, and by events of the application.
 
 use crate::namespace::resolved::ResolvedRoom;
+use crate::rooms::entry::{NO_MAP, NO_MAP_KEY};
 use shardcast_engine::Publish;
+use shardcast_protocol::dialect::centrifuge::KeyChange;
 use shardcast_protocol::dialect::{Code, KEY_BYTES_MAX, Problem, PublishKeys};
 
 const _: () = assert!(KEY_BYTES_MAX == Publish::KEY_BYTES_MAX);
@@ -14,6 +16,8 @@ const _: () = assert!(KEY_BYTES_MAX == Publish::KEY_BYTES_MAX);
 pub(crate) struct Keys<'k> {
     pub(crate) idempotency: Option<&'k str>,
     pub(crate) conflation: Option<&'k str>,
+    /// What becomes of the conflation key, in a room that is a map.
+    pub(crate) change: Option<KeyChange>,
 }
 
 impl<'k> Keys<'k> {
@@ -22,6 +26,7 @@ impl<'k> Keys<'k> {
         asked.map_or(Keys::default(), |keys| Keys {
             idempotency: keys.idempotency.as_deref(),
             conflation: keys.conflation.as_deref(),
+            change: keys.change,
         })
     }
 
@@ -36,6 +41,9 @@ impl<'k> Keys<'k> {
         room: &ResolvedRoom<'_>,
     ) -> Result<Publish, Problem> {
         let publish = match room.log() {
+            Some(_) if room.map().is_some() && self.conflation.is_none() => {
+                return Err(Problem::new(Code::BadRequest, NO_MAP_KEY));
+            }
             Some(log) => publish.keep(log),
             None => publish,
         };
@@ -59,6 +67,11 @@ impl<'k> Keys<'k> {
         if let Some(key) = self.conflation {
             (room.log()).ok_or_else(|| Problem::new(Code::BadRequest, NO_CONFLATION))?;
             publish = publish.conflate(key);
+        }
+        match (self.change, room.map()) {
+            (Some(_), None) => Err(Problem::new(Code::BadRequest, NO_MAP))?,
+            (Some(KeyChange::Remove), Some(_)) => publish = publish.removes(),
+            (Some(KeyChange::Set) | None, _) => {}
         }
         Ok(publish)
     }

@@ -7,7 +7,7 @@ use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
 use crate::session::pending::{Awaited, AwaitedPlaces, Outcome, Pending, Requester};
 use crate::session::retry::{Queue, place_in};
-use crate::wire::failure::{Failure, NO_ORDER, too_many_waiting, unavailable};
+use crate::wire::failure::{Failure, NO_ORDER, map_full, too_many_waiting, unavailable};
 use serde::Serialize;
 use shardcast_engine::{Answer, Position, Publish, Refused, Repeat, Report, Tag, Target};
 use std::time::Instant;
@@ -115,7 +115,8 @@ impl Handle {
                 let report = report.await.map_err(|_| unavailable(NOT_KNOWN))?;
                 match report.repeat {
                     Repeat::Unavailable => Err(unavailable(NO_ORDER).into()),
-                    Repeat::First | Repeat::Duplicate => Ok(Published::of(report)),
+                    Repeat::MapFull => Err(map_full().into()),
+                    Repeat::First | Repeat::Duplicate | Repeat::NoKey => Ok(Published::of(report)),
                 }
             }
             Outgoing::Message(to, _) => {

@@ -68,6 +68,7 @@ impl OfflineOptions {
             acks: None,
             durability: Durability::Stored,
             order: LogOrder::Home,
+            map: None,
         }
     }
 }

@@ -136,7 +136,7 @@ impl Publishing {
         }
         // Of several rooms one that could not be published to is told.
         sum.position = report.position;
-        if sum.repeat != Repeat::Unavailable {
+        if !matches!(sum.repeat, Repeat::Unavailable | Repeat::MapFull) {
             sum.repeat = report.repeat;
         }
         if let AwaitedPlaces::Rooms(rooms) = places

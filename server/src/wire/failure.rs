@@ -135,6 +135,13 @@ pub(crate) fn too_many_waiting() -> Problem {
 
 const TOO_MANY_WAITING: &str = "too many requests of this connection wait for their answers";
 
+/// A map takes no more.
+pub(crate) fn map_full() -> Problem {
+    Problem::new(Code::RoomFull, MAP_FULL)
+}
+
+const MAP_FULL: &str = "the map, or all maps of the shard together, have no room for it";
+
 /// A problem of the server itself.
 pub(crate) fn unavailable(message: &'static str) -> Problem {
     Problem::new(Code::Unavailable, message)

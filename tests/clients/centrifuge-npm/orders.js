@@ -52,6 +52,40 @@ function puppetOf(Centrifuge, options) {
     sub.on("leave", ({ info }) => happened("leave", { channel, client: info.client, user: info.user }));
     sub.on("error", ({ error }) => happened("error", { channel, code: error.code }));
   };
+  const entryOf = ({ key, removed, data, offset, info }) => ({
+    key,
+    removed: removed || undefined,
+    data: removed ? undefined : fromData(data),
+    offset: offset === undefined ? undefined : Number(offset),
+    client: info?.client,
+    user: info?.user || undefined,
+  });
+  // A map as an application keeps it, and changes that came twice or out of order, or that are missing: nobody else tells of those.
+  const held = {};
+  const hold = (sub, channel) => {
+    const map = (held[channel] = { keys: new Map(), syncs: 0, updates: 0, wrong: [] });
+    sub.on("subscribed", ({ recovered, streamPosition }) => {
+      if (!recovered) map.last = Number(streamPosition.offset);
+    });
+    sub.on("sync", ({ entries }) => {
+      map.syncs++;
+      map.keys = new Map(entries.map(({ key, data }) => [key, fromData(data)]));
+    });
+    sub.on("update", ({ key, removed, data, offset }) => {
+      map.updates++;
+      if (Number(offset) !== map.last + 1) map.wrong.push([map.last, Number(offset)]);
+      map.last = Number(offset);
+      if (removed) map.keys.delete(key);
+      else map.keys.set(key, fromData(data));
+    });
+  };
+  const watchMap = (sub, channel) => {
+    sub.on("subscribed", (ctx) => happened("subscribed", { channel, ...subscribedOf(ctx), state: ctx.state?.length }));
+    sub.on("unsubscribed", ({ code, reason }) => happened("unsubscribed", { channel, code, reason }));
+    sub.on("error", ({ error }) => happened("error", { channel, code: error.code }));
+    sub.on("sync", ({ entries }) => happened("sync", { channel, entries: entries.map(entryOf).sort((a, b) => (a.key < b.key ? -1 : 1)) }));
+    sub.on("update", (ctx) => happened("update", { channel, ...entryOf(ctx) }));
+  };
   const of = (channel) => client.getSubscription(channel) ?? client;
   const withData = ({ id, ...command }) => {
     const [[name, request]] = Object.entries(command);
@@ -116,8 +150,30 @@ function puppetOf(Centrifuge, options) {
       sub.subscribe();
       return { subscribing: 1 };
     },
+    map({ channel, token, tokens, quiet, ...more }) {
+      const sub = client.newMapSubscription(channel, { token, getToken: next(tokens, channel), minResubscribeDelay: 20, maxResubscribeDelay: 200, ...more });
+      if (quiet) hold(sub, channel);
+      else watchMap(sub, channel);
+      sub.subscribe();
+      return { subscribing: 1 };
+    },
+    map_held(channel) {
+      const { keys, last, ...more } = held[channel];
+      return { ...more, last, keys: Object.fromEntries(keys) };
+    },
+    map_again(channel) {
+      client.getMapSubscription(channel).subscribe();
+      return { subscribing: 1 };
+    },
+    map_leave(channel) {
+      client.getMapSubscription(channel).unsubscribe();
+      return { unsubscribed: 1 };
+    },
+    map_publish: ({ channel, key, data }) =>
+      tried(client.mapPublish(channel, key, toData(data)).then(() => ({ published: true }))),
+    map_remove: ({ channel, key }) => tried(client.mapRemove(channel, key).then(() => ({ removed: true }))),
     deltas(channel) {
-      const stats = client.getSubscription(channel).deltaStats();
+      const stats = (client.getSubscription(channel) ?? client.getMapSubscription(channel)).deltaStats();
       return { whole: stats.numFullPayloads, deltas: stats.numDeltaPayloads };
     },
     forget(channel) {

@@ -8,6 +8,7 @@
 mod api;
 mod deltas;
 mod filters;
+mod maps;
 mod streams;
 mod tokens;
 

@@ -11,7 +11,7 @@ use crate::rooms::keys::Keys;
 use crate::session::handle::Handle;
 use crate::session::pending::Awaited;
 use crate::wire::connection_id::ConnectionId;
-use crate::wire::failure::{NO_ORDER, unavailable};
+use crate::wire::failure::{NO_ORDER, map_full, unavailable};
 use crate::wire::position::epoch_text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -120,6 +120,7 @@ impl AdminApi {
         let keys = Keys {
             idempotency: call.key.as_deref(),
             conflation: None,
+            change: None,
         };
         let going = Going {
             handle: &self.handle,
@@ -212,6 +213,9 @@ async fn known(report: ReportUnderWay) -> Result<Delivered, AdminProblem> {
     let report = report.await.map_err(|_| AdminProblem::stopping())?;
     if report.repeat == Repeat::Unavailable {
         return Err(unavailable(NO_ORDER).into());
+    }
+    if report.repeat == Repeat::MapFull {
+        return Err(map_full().into());
     }
     Ok(Delivered {
         epoch: report

@@ -1,6 +1,7 @@
 //! What the methods of the server API are asked with. Read by the dispatch of methods, which refuse
 //! what has a meaning that this server does not keep; what is unknown is passed over.
 
+use super::error::ApiError;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -30,6 +31,94 @@ pub(crate) struct BroadcastParams<'r> {
     #[serde(default)]
     pub(crate) skip_history: bool,
     pub(crate) tags: Option<BTreeMap<String, String>>,
+}
+
+/// `map_publish`
+#[derive(Deserialize)]
+pub(crate) struct MapPublishParams<'r> {
+    pub(crate) channel: String,
+    pub(crate) key: String,
+    #[serde(borrow)]
+    pub(crate) data: Option<&'r RawValue>,
+    pub(crate) b64data: Option<String>,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) tags: Option<BTreeMap<String, String>>,
+    #[serde(borrow)]
+    stream_data: Option<&'r RawValue>,
+    b64stream_data: Option<String>,
+    #[serde(default)]
+    version: u64,
+    #[serde(default)]
+    score: i64,
+    #[serde(default)]
+    key_mode: String,
+}
+
+impl MapPublishParams<'_> {
+    /// Refuses what a map here does not keep: other data for the stream, versions, an order of its
+    /// own, and conditions.
+    pub(crate) fn has_what_there_is(&self) -> Result<(), ApiError> {
+        let has_text = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+        let is_more = self.stream_data.is_some()
+            || has_text(&self.b64stream_data)
+            || self.version != 0
+            || self.score != 0
+            || !self.key_mode.is_empty();
+        match is_more {
+            true => Err(ApiError::NOT_AVAILABLE),
+            false => Ok(()),
+        }
+    }
+}
+
+/// `map_remove`
+#[derive(Deserialize)]
+pub(crate) struct MapRemoveParams {
+    pub(crate) channel: String,
+    pub(crate) key: String,
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// `map_read_state`
+#[derive(Deserialize)]
+pub(crate) struct MapStateParams {
+    pub(crate) channel: String,
+    #[serde(default)]
+    pub(crate) cursor: String,
+    /// 0: only the place; fewer: as many as there may be.
+    #[serde(default)]
+    pub(crate) limit: i64,
+    #[serde(default)]
+    pub(crate) key: String,
+    #[serde(default)]
+    pub(crate) asc: bool,
+    #[serde(default)]
+    pub(crate) revision_epoch: String,
+}
+
+/// `map_read_stream`
+#[derive(Deserialize)]
+pub(crate) struct MapStreamParams {
+    pub(crate) channel: String,
+    #[serde(default)]
+    since_offset: u64,
+    #[serde(default)]
+    since_epoch: String,
+    #[serde(default)]
+    pub(crate) limit: i64,
+    #[serde(default)]
+    pub(crate) reverse: bool,
+}
+
+impl MapStreamParams {
+    /// From where on; `None`: from the beginning.
+    pub(crate) fn since(&self) -> Option<PositionParams> {
+        let is_some = self.since_offset > 0 || !self.since_epoch.is_empty();
+        is_some.then(|| PositionParams {
+            offset: self.since_offset,
+            epoch: self.since_epoch.clone(),
+        })
+    }
 }
 
 /// `presence` and `presence_stats`

@@ -6,6 +6,7 @@ use super::error::ApiError;
 use super::requests::{
     BroadcastParams, ChannelParams, ChannelsParams, HistoryParams, PositionParams, PublishParams,
 };
+use crate::rooms::history::HistoryMessage;
 use crate::rooms::published::Published;
 use crate::session::handle::Handle;
 use crate::wire::connection_id::ConnectionId;
@@ -18,7 +19,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use shardcast_engine::{HistoryQuery, Loss, PresenceQuery, Query, ReadOrder, Since, TopicName};
 use shardcast_protocol::dialect;
-use shardcast_protocol::dialect::centrifuge::{PUBLICATION, TAG_OF_EVENTS, tagged, tags_in};
+use shardcast_protocol::dialect::centrifuge::{
+    KeyChange, PUBLICATION, TAG_OF_EVENTS, tagged, tags_in,
+};
 use shardcast_protocol::json::Raw;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -31,20 +34,16 @@ const CHANNELS_LISTED_MAX: usize = 100_000;
 const MEMBERS_NAMED_MAX: usize = 10_000;
 
 /// What is published: a JSON value as it was sent, or bytes.
-enum Said<'r> {
+pub(super) enum Said<'r> {
     Json(&'r RawValue),
     Bytes(Vec<u8>),
 }
 
 impl<'r> Said<'r> {
-    fn of(
+    pub(super) fn of(
         data: Option<&'r RawValue>,
         b64data: Option<&str>,
-        skip_history: bool,
     ) -> Result<Said<'r>, ApiError> {
-        if skip_history {
-            return Err(ApiError::NOT_AVAILABLE);
-        }
         match (data, b64data) {
             (_, Some(text)) if !text.is_empty() => match BASE64_STANDARD.decode(text) {
                 Ok(bytes) => Ok(Said::Bytes(bytes)),
@@ -65,8 +64,17 @@ impl Serialize for Said<'_> {
     }
 }
 
+/// What a channel keeps it keeps of everything.
+fn keeps_history(skip: bool) -> Result<(), ApiError> {
+    match skip {
+        true => Err(ApiError::NOT_AVAILABLE),
+        false => Ok(()),
+    }
+}
+
 pub(crate) async fn publish(handle: &Handle, asked: PublishParams<'_>) -> Done {
-    let said = Said::of(asked.data, asked.b64data.as_deref(), asked.skip_history)?;
+    keeps_history(asked.skip_history)?;
+    let said = Said::of(asked.data, asked.b64data.as_deref())?;
     let event = event_with(asked.tags.as_ref())?;
     let key = asked.idempotency_key.as_deref();
     publish_to(handle, &asked.channel, key, (&event, &said)).await
@@ -76,7 +84,9 @@ pub(crate) async fn publish(handle: &Handle, asked: PublishParams<'_>) -> Done {
 const TAGS_BYTES_MAX: usize = 1024;
 
 /// What is published is called so: its tags stand behind the name.
-fn event_with(tags: Option<&BTreeMap<String, String>>) -> Result<Cow<'static, str>, ApiError> {
+pub(super) fn event_with(
+    tags: Option<&BTreeMap<String, String>>,
+) -> Result<Cow<'static, str>, ApiError> {
     let Some(tags) = tags.filter(|tags| !tags.is_empty()) else {
         return Ok(Cow::Borrowed(PUBLICATION));
     };
@@ -113,7 +123,8 @@ pub(crate) async fn broadcast(handle: &Handle, asked: BroadcastParams<'_>) -> Do
     if asked.channels.len() > CHANNELS_PER_BROADCAST_MAX {
         return Err(ApiError::bad_request("more than 1000 channels"));
     }
-    let said = Said::of(asked.data, asked.b64data.as_deref(), asked.skip_history)?;
+    keeps_history(asked.skip_history)?;
+    let said = Said::of(asked.data, asked.b64data.as_deref())?;
     let event = event_with(asked.tags.as_ref())?;
     let mut responses = Vec::with_capacity(asked.channels.len());
     for channel in &asked.channels {
@@ -241,21 +252,7 @@ pub(crate) async fn history(handle: &Handle, asked: HistoryParams) -> Done {
     if found.loss() == Some(Loss::EpochChanged) {
         return Err(ApiError::UNRECOVERABLE);
     }
-    let publications = found.messages().map(|message| {
-        let mut publication = json!({
-            "offset": message.offset,
-            "data": shown(&message.data).unwrap_or_default(),
-        });
-        if let Some(from) = message.from {
-            publication["info"] = json!({ "client": from.to_string() });
-        }
-        match (message.tags, message.event) {
-            (Some(tags), _) => publication["tags"] = tags_in(tags).collect(),
-            (None, None | Some(PUBLICATION)) => {}
-            (None, Some(event)) => publication["tags"] = json!({ TAG_OF_EVENTS: event }),
-        }
-        publication
-    });
+    let publications = found.messages().map(|message| publication_of(&message));
     let publications: Vec<Value> = publications.collect();
     let position = found.position();
     Ok(json!({
@@ -263,6 +260,32 @@ pub(crate) async fn history(handle: &Handle, asked: HistoryParams) -> Done {
         "offset": position.offset,
         "epoch": epoch_text(position).as_str(),
     }))
+}
+
+/// A publication that a channel keeps.
+pub(super) fn publication_of(message: &HistoryMessage<'_>) -> Value {
+    let mut publication = json!({
+        "offset": message.offset,
+        "data": shown(&message.data).unwrap_or_default(),
+    });
+    if let Some(from) = message.from {
+        publication["info"] = json!({ "client": from.to_string() });
+    }
+    match (message.tags, message.event) {
+        (Some(tags), _) => publication["tags"] = tags_in(tags).collect(),
+        (None, None | Some(PUBLICATION)) => {}
+        (None, Some(event)) => publication["tags"] = json!({ TAG_OF_EVENTS: event }),
+    }
+    if let Some(entry) = &message.entry {
+        publication["key"] = json!(entry.key);
+        if entry.change == KeyChange::Remove {
+            publication["removed"] = json!(true);
+        }
+        if !entry.client.is_empty() {
+            publication["info"] = json!({ "client": entry.client, "user": entry.user });
+        }
+    }
+    publication
 }
 
 pub(crate) async fn channels(handle: &Handle, asked: ChannelsParams) -> Done {

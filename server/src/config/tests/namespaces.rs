@@ -69,6 +69,7 @@ fn documented() -> (Namespace, [(&'static str, Namespace); 2]) {
         }),
         deltas: false,
         tag_filters: false,
+        map: None,
     };
     let incident_room = Namespace {
         join: roles(&["staff"]),
@@ -705,18 +706,23 @@ presence_events_max_members = 50 # from s.toml, line 29
 presence_of = \"users\" # from s.toml, line 30
 deltas = false # from s.toml, line 31
 tag_filters = false # from s.toml, line 32
+map = false # from s.toml, line 34
+map_keys = 1000 # from s.toml, line 35
+map_bytes = \"1MiB\" # from s.toml, line 36
+map_key_ttl = \"1h\" # from s.toml, line 37
+map_client_key = \"user\" # from s.toml, line 38
 
 [namespaces.incident-room]
-join = [\"staff\"] # from s.toml, line 37
-publish = [\"staff\"] # from s.toml, line 38
-presence = [\"staff\"] # from s.toml, line 39
+join = [\"staff\"] # from s.toml, line 42
+publish = [\"staff\"] # from s.toml, line 43
+presence = [\"staff\"] # from s.toml, line 44
 owned_by = \"nobody\"
 echo = true
 max_members = 1000000
 max_name_bytes = \"same\"
 name_characters = \"any\"
 control_characters = \"allow\"
-secret = true # from s.toml, line 40
+secret = true # from s.toml, line 45
 history = \"none\"
 history_bytes = \"1MiB\"
 history_ttl = \"5m\"
@@ -735,6 +741,11 @@ presence_events_max_members = 200
 presence_of = \"connections\"
 deltas = true
 tag_filters = true
+map = false
+map_keys = 10000
+map_bytes = \"4MiB\"
+map_key_ttl = \"none\"
+map_client_key = \"any\"
 ";
 
 #[test]

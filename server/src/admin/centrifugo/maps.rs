@@ -1,0 +1,223 @@
+//! Methods of the server API that are about maps: publish and remove keys, and read what a map
+//! holds.
+
+use super::Done;
+use super::error::ApiError;
+use super::requests::{
+    ChannelParams, MapPublishParams, MapRemoveParams, MapStateParams, MapStreamParams,
+};
+use super::rooms::{Said, event_with, position_of, publication_of};
+use crate::rooms::history::HistoryMessage;
+use crate::rooms::published::Published;
+use crate::session::handle::Handle;
+use crate::wire::position::{epoch_text, since_of};
+use serde_json::{Value, json};
+use shardcast_engine::{HistoryQuery, Loss, ReadOrder, Repeat, Since};
+use shardcast_protocol::dialect;
+use shardcast_protocol::dialect::centrifuge::{KeyChange, PUBLICATION};
+
+/// That a channel is a map.
+fn is_map(handle: &Handle, channel: &str) -> Result<(), ApiError> {
+    let room = handle.shared.resolve(channel);
+    let room = room.map_err(dialect::Problem::from)?;
+    let map = room.map().map(|_| ());
+    map.ok_or_else(|| ApiError::bad_request("the channel is no map"))
+}
+
+/// What became of a change: where the channel is, and why it was none, if it was none.
+fn changed(published: Published) -> Value {
+    let mut result = match published.position {
+        Some(position) => json!({
+            "offset": position.offset,
+            "epoch": epoch_text(position).as_str(),
+        }),
+        None => json!({}),
+    };
+    let reason = match published.repeat {
+        Repeat::Duplicate => Some("idempotency"),
+        Repeat::NoKey => Some("key_not_found"),
+        Repeat::First | Repeat::Unavailable | Repeat::MapFull => None,
+    };
+    if let Some(reason) = reason {
+        result["suppressed"] = json!(true);
+        result["suppress_reason"] = json!(reason);
+    }
+    result
+}
+
+pub(crate) async fn publish(handle: &Handle, asked: MapPublishParams<'_>) -> Done {
+    is_map(handle, &asked.channel)?;
+    asked.has_what_there_is()?;
+    let said = Said::of(asked.data, asked.b64data.as_deref())?;
+    let event = event_with(asked.tags.as_ref())?;
+    let to = handle.to(&asked.channel).conflate(&asked.key);
+    let to = match asked.idempotency_key.as_deref() {
+        Some(key) if !key.is_empty() => to.key(key),
+        Some(_) | None => to,
+    };
+    Ok(changed(to.publish(&event, &said).await?))
+}
+
+pub(crate) async fn remove(handle: &Handle, asked: MapRemoveParams) -> Done {
+    is_map(handle, &asked.channel)?;
+    let key = asked.idempotency_key.as_deref();
+    Ok(changed(
+        remove_key(handle, &asked.channel, &asked.key, key).await?,
+    ))
+}
+
+async fn remove_key(
+    handle: &Handle,
+    channel: &str,
+    key: &str,
+    idempotency: Option<&str>,
+) -> Result<Published, ApiError> {
+    let to = handle.to(channel).conflate(key).removes();
+    let to = match idempotency {
+        Some(key) if !key.is_empty() => to.key(key),
+        Some(_) | None => to,
+    };
+    Ok(to.publish(PUBLICATION, &()).await?)
+}
+
+/// Keys of a page, where nobody has said how many.
+const PAGE_KEYS: u32 = HistoryQuery::LIMIT_MAX;
+
+fn limit_of(limit: i64) -> u32 {
+    u32::try_from(limit).map_or(PAGE_KEYS, |limit| limit.min(PAGE_KEYS))
+}
+
+/// What stands between the parts of a cursor: an epoch, and the last offset of the page.
+const SEPARATOR: char = '.';
+
+fn since_of_cursor(cursor: &str) -> Result<Option<Since>, ApiError> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    let parts = cursor.split_once(SEPARATOR);
+    let since = parts.and_then(|(epoch, after)| {
+        Some(since_of(&dialect::Since {
+            epoch: epoch.into(),
+            offset: after.parse().ok()?,
+        }))
+    });
+    let since = since.filter(|since| since.epoch.is_some());
+    let no_cursor = || ApiError::bad_request("there is no such cursor");
+    since.map(Some).ok_or_else(no_cursor)
+}
+
+pub(crate) async fn read_state(handle: &Handle, asked: MapStateParams) -> Done {
+    is_map(handle, &asked.channel)?;
+    if asked.asc {
+        return Err(ApiError::NOT_AVAILABLE);
+    }
+    let mut since = since_of_cursor(&asked.cursor)?;
+    let is_of_revision =
+        |epoch: &str| asked.revision_epoch.is_empty() || asked.revision_epoch == epoch;
+    loop {
+        let is_one = !asked.key.is_empty();
+        let query = HistoryQuery {
+            since,
+            limit: match is_one {
+                true => PAGE_KEYS,
+                false => limit_of(asked.limit),
+            },
+            order: ReadOrder::Map,
+        };
+        let found = handle.history(&asked.channel, query).await?;
+        let position = found.position();
+        let epoch = epoch_text(position);
+        if found.loss() == Some(Loss::EpochChanged) || !is_of_revision(epoch.as_str()) {
+            return Err(ApiError::UNRECOVERABLE);
+        }
+        let last = found.messages().last().map(|message| message.offset);
+        let more = last.filter(|_| found.has_more());
+        let is_wanted = |message: &HistoryMessage<'_>| {
+            let entry = message.entry.as_ref();
+            !is_one || entry.is_some_and(|entry| entry.key == asked.key)
+        };
+        let entries: Vec<Value> = (found.messages().filter(is_wanted))
+            .map(|message| publication_of(&message))
+            .collect();
+        if let (true, true, Some(last)) = (is_one, entries.is_empty(), more) {
+            let offset = last;
+            let epoch = Some(position.epoch);
+            since = Some(Since { epoch, offset });
+            continue;
+        }
+        let cursor = more.filter(|_| !is_one);
+        let cursor = cursor.map(|after| format!("{}{SEPARATOR}{after}", epoch.as_str()));
+        return Ok(json!({
+            "entries": entries,
+            "offset": position.offset,
+            "epoch": epoch.as_str(),
+            "cursor": cursor.unwrap_or_default(),
+        }));
+    }
+}
+
+pub(crate) async fn read_stream(handle: &Handle, asked: MapStreamParams) -> Done {
+    is_map(handle, &asked.channel)?;
+    let since = asked.since();
+    let query = HistoryQuery {
+        since: since.as_ref().map(position_of),
+        limit: limit_of(asked.limit),
+        order: match asked.reverse {
+            true => ReadOrder::Reverse,
+            false => ReadOrder::Forward,
+        },
+    };
+    let found = handle.history(&asked.channel, query).await?;
+    if found.loss().is_some() {
+        return Err(ApiError::UNRECOVERABLE);
+    }
+    let entries: Vec<Value> = found
+        .messages()
+        .map(|message| publication_of(&message))
+        .collect();
+    let position = found.position();
+    Ok(json!({
+        "entries": entries,
+        "offset": position.offset,
+        "epoch": epoch_text(position).as_str(),
+    }))
+}
+
+/// All keys of a map, as it is while they are read.
+async fn keys_of(handle: &Handle, channel: &str) -> Result<Vec<String>, ApiError> {
+    let (mut keys, mut since) = (Vec::new(), None);
+    loop {
+        let query = HistoryQuery {
+            since,
+            limit: PAGE_KEYS,
+            order: ReadOrder::Map,
+        };
+        let found = handle.history(channel, query).await?;
+        let entries = found.messages().filter_map(|message| message.entry);
+        let set = entries.filter(|entry| entry.change == KeyChange::Set);
+        keys.extend(set.map(|entry| entry.key.to_owned()));
+        let last = found.messages().last().map(|message| message.offset);
+        match last.filter(|_| found.has_more()) {
+            Some(offset) => {
+                let epoch = Some(found.position().epoch);
+                since = Some(Since { epoch, offset });
+            }
+            None => return Ok(keys),
+        }
+    }
+}
+
+pub(crate) async fn stats(handle: &Handle, asked: ChannelParams) -> Done {
+    is_map(handle, &asked.channel)?;
+    let keys = keys_of(handle, &asked.channel).await?;
+    Ok(json!({ "num_keys": keys.len() }))
+}
+
+/// Removes the keys that there are, one by one: members are told of each.
+pub(crate) async fn clear(handle: &Handle, asked: ChannelParams) -> Done {
+    is_map(handle, &asked.channel)?;
+    for key in keys_of(handle, &asked.channel).await? {
+        remove_key(handle, &asked.channel, &key, None).await?;
+    }
+    Ok(json!({}))
+}

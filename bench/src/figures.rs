@@ -9,6 +9,10 @@ use std::fmt;
 pub struct Figures {
     rows: Vec<(String, Vec<(u32, f64)>)>,
     ratios: Vec<(String, String)>,
+    /// What the median of a figure may come to at most.
+    goals: Vec<(String, f64)>,
+    /// The same of its ratios.
+    goals_of_ratios: Vec<(String, f64)>,
 }
 
 impl Figures {
@@ -29,30 +33,67 @@ impl Figures {
         }
     }
 
+    /// Holds the median of this figure to its goal.
+    pub(crate) fn must(&mut self, name: &str, at_most: f64) {
+        put_goal(&mut self.goals, name, at_most);
+    }
+
+    /// Holds the median of this figure's ratios to their goal.
+    pub(crate) fn must_compared(&mut self, name: &str, at_most: f64) {
+        put_goal(&mut self.goals_of_ratios, name, at_most);
+    }
+
+    /// What a round has come to, if it has.
+    pub(crate) fn value(&self, name: &str, round: u32) -> Option<f64> {
+        let of_round = self.of(name).into_iter().find(|(other, _)| *other == round);
+        of_round.map(|(_, value)| value)
+    }
+
     fn of(&self, name: &str) -> Vec<(u32, f64)> {
         let row = self.rows.iter().find(|(other, _)| other == name);
         row.map(|(_, values)| values.clone()).unwrap_or_default()
     }
 }
 
+fn put_goal(goals: &mut Vec<(String, f64)>, name: &str, at_most: f64) {
+    if !goals.iter().any(|(other, _)| other == name) {
+        goals.push((name.to_owned(), at_most));
+    }
+}
+
+fn goal_of(goals: &[(String, f64)], name: &str) -> Option<f64> {
+    let goal = goals.iter().find(|(other, _)| other == name);
+    goal.map(|(_, at_most)| *at_most)
+}
+
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| | median | smallest | largest |\n|---|--:|--:|--:|")?;
-        let mut row = |name: &str, values: Vec<f64>, digits: usize| match Spread::of(values) {
-            Some(Spread { median, min, max }) => {
-                writeln!(
-                    f,
-                    "| {name} | {median:.digits$} | {min:.digits$} | {max:.digits$} |"
-                )
-            }
-            None => writeln!(f, "| {name} | not measured | | |"),
+        writeln!(
+            f,
+            "| | median | smallest | largest | goal |\n|---|--:|--:|--:|---|"
+        )?;
+        let mut row = |name: &str, values: Vec<f64>, digits: usize, goal: Option<f64>| {
+            let Some(Spread { median, min, max }) = Spread::of(values) else {
+                return writeln!(f, "| {name} | not measured | | | |");
+            };
+            let goal = match goal {
+                None => "–".to_owned(),
+                Some(at_most) if median <= at_most => format!("≤ {at_most}: met"),
+                Some(at_most) => format!("≤ {at_most}: **missed**"),
+            };
+            writeln!(
+                f,
+                "| {name} | {median:.digits$} | {min:.digits$} | {max:.digits$} | {goal} |"
+            )
         };
         for (name, values) in &self.rows {
-            row(name, values.iter().map(|(_, value)| *value).collect(), 3)?;
+            let values = values.iter().map(|(_, value)| *value).collect();
+            row(name, values, 3, goal_of(&self.goals, name))?;
         }
         for (name, baseline) in &self.ratios {
             let ratios = paired_ratios(&self.of(name), &self.of(baseline));
-            row(&format!("{name} ÷ {baseline}"), ratios, 2)?;
+            let goal = goal_of(&self.goals_of_ratios, name);
+            row(&format!("{name} ÷ {baseline}"), ratios, 2, goal)?;
         }
         Ok(())
     }
@@ -71,11 +112,18 @@ mod tests {
         }
         figures.compare("new", "old");
         figures.compare("new", "nobody");
+        figures.must("new", 5.0);
+        figures.must_compared("new", 2.5);
+        assert_eq!(
+            (figures.value("new", 2), figures.value("new", 4)),
+            (Some(9.0), None)
+        );
         assert_eq!(
             figures.to_string(),
-            "| | median | smallest | largest |\n|---|--:|--:|--:|\n\
-             | new | 5.000 | 2.000 | 9.000 |\n| old | 1.000 | 1.000 | 3.000 |\n\
-             | new ÷ old | 3.00 | 2.00 | 5.00 |\n| new ÷ nobody | not measured | | |\n"
+            "| | median | smallest | largest | goal |\n|---|--:|--:|--:|---|\n\
+             | new | 5.000 | 2.000 | 9.000 | ≤ 5: met |\n| old | 1.000 | 1.000 | 3.000 | – |\n\
+             | new ÷ old | 3.00 | 2.00 | 5.00 | ≤ 2.5: **missed** |\n\
+             | new ÷ nobody | not measured | | | |\n"
         );
     }
 }

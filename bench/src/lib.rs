@@ -10,6 +10,7 @@ mod batches;
 mod caller;
 pub mod catalogue;
 mod child;
+pub mod cluster;
 pub mod command;
 pub mod compare;
 mod deltas;

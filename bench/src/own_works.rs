@@ -75,6 +75,8 @@ pub enum OwnWork {
         #[arg(long, default_value_t = 5)]
         rounds: u32,
     },
+    /// CPU and memory of three nodes with a broker, beside one alone.
+    Cluster(crate::cluster::ClusterWork),
     /// CPU of messages of 1 MiB with a short answer, and memory while many are on their way.
     Uploads {
         /// Clients.
@@ -148,6 +150,7 @@ impl OwnWork {
             | OwnWork::Scraped { .. }
             | OwnWork::Observed { .. } => ("shardcast", "shardcast", &[]),
             OwnWork::Stalled { .. } => ("shardcast", "shardcast", &[BUN]),
+            OwnWork::Cluster(_) => ("shardcast", "shardcast", &[]),
             OwnWork::Joins { against, .. } => {
                 places.against.clone_from(against);
                 ("shardcast", "shardcast", &[])
@@ -218,6 +221,7 @@ impl OwnWork {
                 };
                 deltas(plan, places)
             }
+            OwnWork::Cluster(work) => crate::cluster::cluster(&work, places),
             OwnWork::Uploads {
                 clients,
                 messages,

@@ -35,8 +35,9 @@ impl Subject {
     /// # Errors
     /// It does not start; with what it complained about.
     pub(crate) fn start(places: &Places, server: Server, more: &[&str]) -> io::Result<Subject> {
-        let log = std::env::temp_dir().join(format!("shardcast-bench-{}.log", std::process::id()));
         let port = next_port();
+        let log = format!("shardcast-bench-{}-{port}.log", std::process::id());
+        let log = std::env::temp_dir().join(log);
         let mut words = command::server(places, server, port)?;
         words.extend(more.iter().map(OsString::from));
         let child = Child::start(&words, places.target.as_os_str(), &File::create(&log)?)?;
@@ -102,6 +103,11 @@ impl Subject {
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         kib.map(|kib| kib << 10)
             .ok_or_else(|| io::Error::other("the server has ended"))
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 

@@ -2,6 +2,7 @@
 //! and ends, and every figure is measured. What they come to is of no interest here.
 #![forbid(unsafe_code)]
 
+use shardcast_bench::cluster::{BrokerName, ClusterPart, ClusterWork};
 use shardcast_bench::own_works::OwnWork;
 use shardcast_bench::prepare::Places;
 use shardcast_patience::Program;
@@ -19,6 +20,36 @@ fn check(work: OwnWork, places: &Places, rows: usize) {
     let figures = work.run(places, &[]).expect(&name).to_string();
     assert_eq!(figures.lines().count(), 2 + rows, "{name}:\n{figures}");
     assert!(!figures.contains("not measured"), "{name}:\n{figures}");
+}
+
+fn check_cluster(places: &Places) {
+    if has_brokers() {
+        let cluster = OwnWork::Cluster(ClusterWork {
+            brokers: BrokerName::ALL.to_vec(),
+            parts: ClusterPart::ALL.to_vec(),
+            subscribers: 6,
+            messages: 5,
+            per_second: vec![100],
+            seconds: 1,
+            ordered: 300,
+            rooms: 100,
+            clients: 12,
+            rounds: 1,
+        });
+        check(cluster, places, 38);
+    }
+}
+
+/// Whether this machine has the brokers that clusters are measured with.
+fn has_brokers() -> bool {
+    BrokerName::ALL.iter().all(|broker| {
+        let program = format!("{broker}-server");
+        let is_here = Command::new(&program).arg("--version").output().is_ok();
+        if !is_here {
+            shardcast_patience::leave_out(&format!("nodes with {program}, which is missing"));
+        }
+        is_here
+    })
 }
 
 #[test]
@@ -79,6 +110,7 @@ fn works_of_our_own_measure_what_they_name() {
         rounds: 1,
     };
     check(deltas, &places, 6);
+    check_cluster(&places);
     let uploads = OwnWork::Uploads {
         clients: 4,
         messages: 8,

@@ -1,0 +1,98 @@
+//! Clients that say very much, at a rate by the clock, and clients that hear it. Used by the parts
+//! of the work.
+
+use crate::caller::Caller;
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// What is due within it is written at once.
+const STEP: Duration = Duration::from_millis(1);
+
+/// Writes at this rate, for so long, what `put_next` puts down for each number, and says how many
+/// that were and how many a second. A server that does not read slows it.
+///
+/// # Errors
+/// The connection is gone.
+pub(super) fn flood(
+    to: &mut TcpStream,
+    per_second: u32,
+    time: Duration,
+    put_next: impl Fn(usize, &mut Vec<u8>),
+) -> io::Result<(usize, f64)> {
+    let begun = Instant::now();
+    let total = (f64::from(per_second) * time.as_secs_f64()) as usize;
+    let (mut written, mut out) = (0, Vec::new());
+    while written < total {
+        let due = begun.elapsed() + STEP;
+        let due = ((f64::from(per_second) * due.as_secs_f64()) as usize).min(total);
+        out.clear();
+        for number in written..due {
+            put_next(number, &mut out);
+        }
+        written = due;
+        to.write_all(&out)?;
+        thread::sleep(STEP);
+    }
+    Ok((total, total as f64 / begun.elapsed().as_secs_f64()))
+}
+
+/// A text message as a client writes it (RFC 6455 §5.2), with a mask of zeros.
+pub(super) fn put(out: &mut Vec<u8>, text: &str) {
+    out.push(0x81);
+    match u8::try_from(text.len()) {
+        Ok(bytes) if bytes < 126 => out.push(0x80 | bytes),
+        _ => {
+            out.push(0x80 | 126);
+            let bytes = u16::try_from(text.len()).unwrap_or(u16::MAX);
+            out.extend_from_slice(&bytes.to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Hears messages on a thread of its own until so many of them had `last` in them; then gives the
+/// client back, and how many it has heard before.
+pub(super) fn hear_until(
+    mut client: Caller,
+    kind: &'static str,
+    last: &'static str,
+    lasts: usize,
+) -> JoinHandle<io::Result<(Caller, usize)>> {
+    thread::spawn(move || {
+        let (mut heard, mut ended) = (0, 0);
+        while ended < lasts {
+            match client.hear_of(kind)?.contains(last) {
+                true => ended += 1,
+                false => heard += 1,
+            }
+        }
+        Ok((client, heard))
+    })
+}
+
+/// What a thread has come to.
+///
+/// # Errors
+/// Its own, or it has panicked.
+pub(super) fn joined<T>(thread: JoinHandle<io::Result<T>>) -> io::Result<T> {
+    let ended = thread.join();
+    ended.unwrap_or_else(|_| Err(io::Error::other("a thread has panicked")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_framed_by_its_length() {
+        for (len, head) in [(0, 2), (125, 2), (126, 4), (300, 4)] {
+            let mut out = Vec::new();
+            put(&mut out, &"x".repeat(len));
+            assert_eq!(out.len(), head + 4 + len);
+            assert_eq!(out[0], 0x81);
+        }
+    }
+}

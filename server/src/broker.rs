@@ -6,6 +6,7 @@
 //! when something was lost is the bridge's part, and the same for all brokers.
 
 mod adapter;
+mod agreed;
 pub(crate) mod bridge;
 mod connect;
 pub(crate) mod counts;
@@ -20,6 +21,7 @@ mod nodes;
 mod options;
 mod ordering;
 mod outward;
+mod partitions;
 mod redis;
 pub(crate) mod share;
 #[cfg(test)]

@@ -118,6 +118,21 @@ impl<'e> Envelope<'e> {
     /// Bytes before the first text.
     const HEAD_BYTES: usize = 52;
 
+    /// Whether these bytes are one without a place that the node with this run has sent, as far as
+    /// its head says: what comes back is known without being read.
+    pub(crate) fn is_own(bytes: &[u8], run: u64) -> bool {
+        const RUN: Range<usize> = Envelope::PLACE.end..Envelope::PLACE.end + 8;
+        bytes.starts_with(&[Envelope::VERSION, 0]) && bytes.get(RUN) == Some(&run.to_be_bytes())
+    }
+
+    /// Whether the head of an envelope says that it is a text for the nodes themselves: news, and
+    /// nothing of their shares.
+    pub(crate) fn is_news(bytes: &[u8]) -> bool {
+        const RECIPIENT: usize = Envelope::PLACE.end + 16;
+        const SHAPE: usize = RECIPIENT + 3;
+        (bytes.get(RECIPIENT), bytes.get(SHAPE)) == (Some(&3), Some(&0))
+    }
+
     /// As bytes. `None`: a name or a key is too long for any envelope, or all of it is.
     pub fn write(&self) -> Option<Vec<u8>> {
         let (recipient, name) = match self.recipient {
@@ -301,6 +316,12 @@ mod tests {
         for envelope in every() {
             let bytes = envelope.write().expect("it fits");
             assert_eq!(Envelope::read(&bytes), Ok(envelope));
+            let run = envelope.id.run;
+            assert_eq!(Envelope::is_own(&bytes, run), envelope.place.is_none());
+            assert!(!Envelope::is_own(&bytes, run - 1));
+            assert!(!Envelope::is_own(&bytes[..30], run));
+            let is_news = envelope.recipient == Recipient::Nodes;
+            assert_eq!(Envelope::is_news(&bytes), is_news);
         }
     }
 

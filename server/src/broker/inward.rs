@@ -41,6 +41,8 @@ pub(crate) enum Fate {
     Refused,
     Malformed,
     Echo,
+    /// No member here is in the room, which shares its partition with one that has some.
+    Elsewhere,
     /// It goes where it is put in order.
     Ordered,
     /// The server has stopped.
@@ -71,6 +73,8 @@ impl Inward {
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::with_capacity(Self::BATCH_MAX);
         while self.inbox.recv_many(&mut batch, Self::BATCH_MAX).await {
+            let waiting = self.inbox.len() as u64;
+            self.node.counts.set(BridgeCount::ReceivedWaiting, waiting);
             for message in batch.drain(..) {
                 let fate = self.take(&message).await;
                 let count = match fate {
@@ -78,6 +82,7 @@ impl Inward {
                     Fate::Refused => BridgeCount::ReceivedRefused,
                     Fate::Malformed => BridgeCount::Malformed,
                     Fate::Echo => BridgeCount::Echoes,
+                    Fate::Elsewhere => BridgeCount::ReceivedElsewhere,
                     Fate::Ordered => continue,
                     Fate::Over => return,
                 };
@@ -106,13 +111,16 @@ impl Inward {
     }
 
     async fn take(&self, message: &Incoming) -> Fate {
+        if message.place.is_none() && Envelope::is_own(&message.payload, self.node.run) {
+            if Envelope::is_news(&message.payload) {
+                self.node.view.came_back();
+            }
+            return Fate::Echo;
+        }
         let Ok(envelope) = Envelope::read(&message.payload) else {
             return Fate::Malformed;
         };
         if let (Recipient::Nodes, Body::State { node }) = (envelope.recipient, envelope.body) {
-            if envelope.id.run == self.node.run {
-                return Fate::Echo;
-            }
             return match envelope.data {
                 Data::Text(_) => self.hear(envelope.id.run, node, envelope.data),
                 Data::Binary(word) => self.hear_share(envelope.id.run, word),
@@ -132,11 +140,18 @@ impl Inward {
         if envelope.id.run == self.node.run {
             return Fate::Echo;
         }
+        if let (Some(partitions), Recipient::Room(room)) =
+            (&self.node.partitions, envelope.recipient)
+            && !partitions.hears(room)
+        {
+            return Fate::Elsewhere;
+        }
         let (target, publish) = match publish_of(&self.node, &envelope) {
             Ok(publish) => publish,
             Err(fate) => return fate,
         };
         loop {
+            // A clone shares what is published.
             match self.node.engine.publish_at_home(target, publish.clone()) {
                 Ok(()) => return Fate::Received,
                 Err(Refused::Busy) => self.node.engine.ready_at_home(target).await,
@@ -185,7 +200,9 @@ impl Inward {
             Data::Text(text) if text.len() <= ClusterView::NEWS_BYTES_MAX => text,
             Data::Text(_) | Data::Binary(_) => return Fate::Malformed,
         };
-        match serde_json::from_str(text) {
+        match serde_json::from_str::<crate::broker::view::NodeNews>(text) {
+            // For another node.
+            Ok(news) if news.to().is_some_and(|to| to != self.node.run) => Fate::Received,
             Ok(news) if Cluster::is_name(node) => match self.node.view.hear(run, node, news) {
                 true => Fate::Received,
                 false => Fate::Refused,

@@ -87,7 +87,7 @@ impl NatsBroker {
 
     fn subject(&self, address: &Subject) -> Result<String, BrokerError> {
         let subject = subjects::subject(&self.prefix, address);
-        subject.ok_or_else(|| BrokerError::Refused("the name is too long for a subject".into()))
+        subject.ok_or_else(too_long)
     }
 
     fn subjects(&self, addresses: &[Subject]) -> Result<Vec<String>, BrokerError> {
@@ -96,6 +96,10 @@ impl NatsBroker {
             .map(|address| self.subject(address))
             .collect()
     }
+}
+
+fn too_long() -> BrokerError {
+    BrokerError::Refused("the name is too long for a subject".into())
 }
 
 /// Brings what comes in to the bridge.
@@ -124,12 +128,11 @@ impl Broker for NatsBroker {
     }
 
     async fn publish(&self, batch: &[Outbound]) -> Result<(), BrokerError> {
-        let subjects = batch.iter().map(|message| self.subject(&message.subject));
-        let subjects = subjects.collect::<Result<Vec<String>, BrokerError>>()?;
-        let payloads = batch.iter().map(|message| &message.payload[..]);
-        self.client
-            .publish(subjects.into_iter().zip(payloads))
-            .await
+        let publish = self.client.publish(batch, |message, subject| {
+            let put = subjects::put_subject(subject, &self.prefix, &message.subject);
+            put.map(|()| &message.payload[..]).ok_or_else(too_long)
+        });
+        publish.await
     }
 
     async fn append(&self, append: Append) -> Result<Appended, BrokerError> {

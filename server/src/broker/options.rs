@@ -1,6 +1,7 @@
 //! What a node of a cluster is told: which broker, as whom, and how much may wait.
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,13 @@ pub struct Cluster {
     /// `nats://HOST:PORT` or `tls://HOST:PORT`. Further ones are tried when the first is away. A
     /// password does not stand here.
     pub urls: Vec<String>,
+    /// Redis: what Sentinel calls the primary, where the servers above are sentinels. `None`: they
+    /// are Redis itself.
+    pub sentinel: Option<String>,
+    /// Into how many subjects fast rooms are put, where rooms are very many: a node hears all that
+    /// is published to the partitions of its rooms. All nodes have the same. `None`: each room has
+    /// its own.
+    pub partitions: Option<NonZeroU16>,
     /// What the node is called: 1 to 64 of `A-Z a-z 0-9 _ -`, unlike all others.
     pub node: String,
     /// What its addresses at the broker begin with: 1 to 64 of `A-Z a-z 0-9 _ -`. Clusters with
@@ -97,6 +105,8 @@ impl Cluster {
     pub const LEASE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
     /// What [`Cluster::linger`] may be.
     pub const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
+    /// Most that [`Cluster::partitions`] may be.
+    pub const PARTITIONS_MAX: u16 = 4_096;
     /// What [`Cluster::queue_messages`] may be.
     pub const QUEUE: RangeInclusive<usize> = 64..=1 << 20;
     /// What [`Cluster::queue_bytes`] may be.
@@ -110,6 +120,8 @@ impl Cluster {
         Cluster {
             broker,
             urls: vec![url.into()],
+            sentinel: None,
+            partitions: None,
             node: node.into(),
             prefix: "shardcast".to_owned(),
             credentials: Credentials::default(),
@@ -139,6 +151,12 @@ impl Cluster {
                 "presence_lease",
                 Self::LEASE.contains(&self.presence_lease),
                 "1s to 5m",
+            ),
+            (
+                "partitions",
+                self.partitions
+                    .is_none_or(|count| count.get() <= Self::PARTITIONS_MAX),
+                "1 to 4096",
             ),
             ("linger", Self::LINGER.contains(&self.linger), "0s to 5m"),
             (

@@ -4,23 +4,28 @@
 //! in the relay, which has an end; while there is no connection they are let go and counted, since
 //! nobody would hear them in time. Local members have had them long since.
 
-use crate::broker::adapter::{Broker, BrokerError, Outbound};
+use crate::broker::adapter::{Broker, BrokerError, Link, Outbound};
 use crate::broker::counts::BridgeCount;
 use crate::broker::envelope::{Body, Envelope, MessageId, Recipient};
 use crate::broker::node::ClusterNode;
 use crate::broker::subject::Subject;
 use crate::wire::connection_id::ConnectionId;
 use shardcast_engine::{PublicationKind, RelayReader, Relayed, TopicName};
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The task.
 pub(crate) struct Outward<B> {
     node: ClusterNode,
     broker: Arc<B>,
     relay: RelayReader,
+    link: watch::Receiver<Link>,
     /// Messages of this run so far.
     number: u64,
+    /// Who has sent the message at hand, as others are told.
+    from: String,
 }
 
 impl<B: Broker> Outward<B> {
@@ -34,9 +39,11 @@ impl<B: Broker> Outward<B> {
     pub(crate) fn new(node: ClusterNode, broker: Arc<B>, relay: RelayReader) -> Outward<B> {
         Outward {
             node,
+            link: broker.link(),
             broker,
             relay,
             number: 0,
+            from: String::new(),
         }
     }
 
@@ -44,33 +51,45 @@ impl<B: Broker> Outward<B> {
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::with_capacity(Self::BATCH_MAX);
         while let Some(first) = self.relay.recv().await {
-            self.take(&first, &mut batch);
-            while batch.len() < Self::BATCH_MAX
-                && let Some(next) = self.relay.try_recv()
-            {
-                self.take(&next, &mut batch);
+            let most = self.broker.payload_bytes_max();
+            let mut taken = 1;
+            let mut next = Some(first);
+            while let Some(relayed) = next {
+                self.take(&relayed, most, &mut batch);
+                next = match taken < Self::BATCH_MAX {
+                    true => self.relay.try_recv(),
+                    false => None,
+                };
+                taken += usize::from(next.is_some());
             }
-            let is_busy = batch.len() >= Self::BUSY && batch.len() < Self::BATCH_MAX;
-            self.send(&batch).await;
-            batch.clear();
-            if is_busy {
+            let counts = &self.node.counts;
+            counts.set(BridgeCount::SentDropped, self.relay.dropped());
+            counts.set(BridgeCount::SentWaiting, self.relay.len() as u64);
+            if !batch.is_empty() {
+                self.send(&batch).await;
+                batch.clear();
+            }
+            if (Self::BUSY..Self::BATCH_MAX).contains(&taken) {
                 tokio::time::sleep(Self::LINGER).await;
             }
         }
     }
 
-    fn take(&mut self, relayed: &Relayed, batch: &mut Vec<Outbound>) {
+    fn take(&mut self, relayed: &Relayed, bytes_max: usize, batch: &mut Vec<Outbound>) {
         let counts = &self.node.counts;
-        counts.set(BridgeCount::SentDropped, self.relay.dropped());
+        if !self.link.borrow().connected {
+            // Nobody would hear it in time.
+            return counts.add(BridgeCount::SentLost, 1);
+        }
         self.number += 1;
         let id = MessageId {
             run: self.node.run,
             number: self.number,
         };
-        let Some(outbound) = outbound(&self.node.name, id, relayed) else {
+        let Some(outbound) = outbound(&self.node, id, relayed, &mut self.from) else {
             return;
         };
-        if outbound.payload.len() > self.broker.payload_bytes_max() {
+        if outbound.payload.len() > bytes_max {
             return counts.add(BridgeCount::SentTooLarge, 1);
         }
         batch.push(outbound);
@@ -91,13 +110,18 @@ impl<B: Broker> Outward<B> {
 }
 
 /// What other nodes are told. `None`: it means nothing to them.
-fn outbound(node: &str, id: MessageId, relayed: &Relayed) -> Option<Outbound> {
+fn outbound(
+    node: &ClusterNode,
+    id: MessageId,
+    relayed: &Relayed,
+    from: &mut String,
+) -> Option<Outbound> {
     let publication = relayed.publication()?;
-    let from;
     let body = match publication.kind {
         PublicationKind::Message { publisher } => {
-            from = format!("{}@{node}", ConnectionId::from(publisher));
-            Body::Message { from: &from }
+            from.clear();
+            write!(from, "{}@{}", ConnectionId::from(publisher), node.name).ok()?;
+            Body::Message { from }
         }
         PublicationKind::Event { name } => Body::Event { name },
         PublicationKind::Elsewhere { .. }
@@ -105,7 +129,14 @@ fn outbound(node: &str, id: MessageId, relayed: &Relayed) -> Option<Outbound> {
         | PublicationKind::Members { .. } => return None,
     };
     let (subject, recipient) = match &relayed.topic {
-        Some(TopicName::Room(room)) => (Subject::Room(room.clone()), Recipient::Room(room)),
+        Some(TopicName::Room(room)) => {
+            // What the broker orders goes another way.
+            let subject = match &node.partitions {
+                Some(partitions) => partitions.of(room),
+                None => Subject::Room(room.clone()),
+            };
+            (subject, Recipient::Room(room))
+        }
         Some(TopicName::User(user)) => (Subject::User(user.clone()), Recipient::User(user)),
         None => (Subject::Everyone, Recipient::Everyone),
     };

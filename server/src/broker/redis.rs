@@ -1,8 +1,9 @@
 //! The adapter for Redis and Valkey: one connection in RESP3, which publishes and listens.
 //!
-//! Invariant: a node uses a primary. The first server that says it is one is taken, it is asked
-//! again every second, and left when it answers something else, or nothing within
-//! [`ANSWER_WITHIN`]: so a failover is followed whoever makes it, and a silent server is noticed
+//! Invariant: a node uses a primary. The first server that says it is one is taken, among those
+//! that are named, or that sentinels name; it is asked again every second, and left when it answers
+//! something else, or nothing within [`ANSWER_WITHIN`]: so a failover is followed whoever makes it,
+//! and a silent server is noticed
 //! though nobody publishes. What comes in goes straight from the socket into the inbox, which has
 //! an end; the crate's own queue, which has none, is not used.
 //!
@@ -10,32 +11,31 @@
 //! entry is numbered, kept and published by one script, which the server runs as one step.
 
 mod log;
+mod servers;
 
-use crate::bounded;
 use crate::broker::adapter::{
     Append, Appended, Broker, BrokerError, Link, LogPage, Outbound, ReadLog,
 };
 use crate::broker::envelope::Envelope;
 use crate::broker::inbox::{InboxSender, Incoming};
-use crate::broker::options::{BadCluster, BrokerTls, Cluster};
+use crate::broker::options::{BadCluster, Cluster};
 use crate::broker::redis::log::RedisLog;
+use crate::broker::redis::servers::{CONNECT_WITHIN, RedisServers};
 use crate::broker::subject::Subject;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, PushKind, RedisError, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisWrite,
+    ToRedisArgs, ToSingleRedisArg, Value,
 };
-use std::path::Path;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio_rustls::rustls::crypto;
 
 /// A connection that is to be made.
 #[derive(Debug)]
 pub(crate) struct RedisConnect {
-    /// One for each server.
-    clients: Vec<Client>,
+    servers: RedisServers,
     prefix: Box<str>,
 }
 
@@ -58,13 +58,10 @@ struct RedisState {
 
 /// How long a server may take to answer, or to take what it is sent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// From one look at the server to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two attempts to connect: a random time up to this.
 const RETRY_MS: std::ops::Range<u64> = 50..500;
-/// Most bytes of a file with certificates or a key.
-const PEM_BYTES_MAX: u64 = 1 << 20;
 
 impl RedisConnect {
     /// Checks the URLs, and reads the files for TLS.
@@ -72,19 +69,8 @@ impl RedisConnect {
     /// # Errors
     /// One of them cannot be used.
     pub(crate) fn new(cluster: &Cluster) -> Result<RedisConnect, BadCluster> {
-        let certificates = certificates_of(&cluster.tls)?;
-        let clients = cluster.urls.iter().map(|url| {
-            let bad = |why: String| BadCluster { key: "url", why };
-            let info = info_of(url, cluster).map_err(bad)?;
-            let is_encrypted = url.starts_with("rediss://") || url.starts_with("valkeys://");
-            let client = match is_encrypted {
-                true => Client::build_with_tls(info, certificates.clone()),
-                false => Client::open(info),
-            };
-            client.map_err(|error| bad(error.to_string()))
-        });
         Ok(RedisConnect {
-            clients: clients.collect::<Result<_, _>>()?,
+            servers: RedisServers::new(cluster)?,
             prefix: cluster.prefix.as_str().into(),
         })
     }
@@ -94,7 +80,7 @@ impl RedisConnect {
         let (link, receiver) = watch::channel(Link::default());
         let state = Arc::new(RedisState::default());
         let connecting = Connecting {
-            clients: self.clients,
+            servers: self.servers,
             inbox,
             state: Arc::clone(&state),
             link,
@@ -109,60 +95,9 @@ impl RedisConnect {
     }
 }
 
-/// A server's address with whom the node comes as.
-fn info_of(url: &str, cluster: &Cluster) -> Result<ConnectionInfo, String> {
-    const SCHEMES: [&str; 4] = ["redis://", "rediss://", "valkey://", "valkeys://"];
-    if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
-        return Err("a URL of Redis begins with redis://, or rediss:// for TLS".to_owned());
-    }
-    if url.contains(['@', '#']) {
-        return Err(
-            "a password does not stand in a URL (cluster.password_file, cluster.password_env), nor anything behind #"
-                .to_owned(),
-        );
-    }
-    let info = url
-        .into_connection_info()
-        .map_err(|error| error.to_string())?;
-    let mut redis = info
-        .redis_settings()
-        .clone()
-        .set_protocol(ProtocolVersion::RESP3);
-    if let Some(user) = &cluster.credentials.user {
-        redis = redis.set_username(user);
-    }
-    if let Some(password) = &cluster.credentials.password {
-        redis = redis.set_password(&password.0);
-    }
-    Ok(info.set_redis_settings(redis))
-}
-
-fn certificates_of(tls: &BrokerTls) -> Result<TlsCertificates, BadCluster> {
-    // The crate asks for the process's cryptography; where another is set already, that is used.
-    let _other = crypto::aws_lc_rs::default_provider().install_default();
-    let read = |key, path: &Path| {
-        bounded::read_file(path, PEM_BYTES_MAX).map_err(|error| BadCluster {
-            key,
-            why: format!("{}: {error}", path.display()),
-        })
-    };
-    let client_tls = match &tls.certificate {
-        None => None,
-        Some((certificate, key)) => Some(ClientTlsConfig {
-            client_cert: read("tls_certificate", certificate)?,
-            client_key: read("tls_key", key)?,
-        }),
-    };
-    let root_cert = tls.ca.as_deref().map(|path| read("tls_ca", path));
-    Ok(TlsCertificates {
-        client_tls,
-        root_cert: root_cert.transpose()?,
-    })
-}
-
 /// The task that connects, and looks after the connection.
 struct Connecting {
-    clients: Vec<Client>,
+    servers: RedisServers,
     inbox: InboxSender,
     state: Arc<RedisState>,
     link: watch::Sender<Link>,
@@ -173,15 +108,15 @@ impl Connecting {
     async fn run(self) {
         let mut which = 0;
         loop {
-            let client = &self.clients[which % self.clients.len()];
-            match self.connect(client).await {
-                Ok(connection) => {
-                    tracing::info!(server = %address(client), "connected to the broker");
+            let server = self.servers.name(which);
+            match self.connect(which).await {
+                Ok((connection, at)) => {
+                    tracing::info!(server = %at, "connected to the broker");
                     self.serve(connection).await;
-                    tracing::warn!(server = %address(client), "the connection to the broker is lost");
+                    tracing::warn!(server = %at, "the connection to the broker is lost");
                 }
                 Err(why) => {
-                    tracing::debug!(server = %address(client), %why, "no connection to the broker");
+                    tracing::debug!(%server, %why, "no connection to the broker");
                     which += 1;
                 }
             }
@@ -193,7 +128,9 @@ impl Connecting {
         }
     }
 
-    async fn connect(&self, client: &Client) -> Result<MultiplexedConnection, String> {
+    /// By way of one of the servers that are named; and where to.
+    async fn connect(&self, which: usize) -> Result<(MultiplexedConnection, String), String> {
+        let client = self.servers.primary(which).await?;
         let (inbox, state) = (self.inbox.clone(), Arc::clone(&self.state));
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WITHIN))
@@ -202,7 +139,7 @@ impl Connecting {
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = connecting.await.map_err(|error| error.to_string())?;
         match is_primary(&mut connection).await {
-            Ok(true) => Ok(connection),
+            Ok(true) => Ok((connection, address(&client))),
             Ok(false) => Err("it is no primary".to_owned()),
             Err(error) => Err(error.to_string()),
         }
@@ -313,13 +250,7 @@ impl RedisBroker {
 
     fn channel(&self, subject: &Subject) -> String {
         let prefix = &self.prefix;
-        match subject {
-            Subject::Room(name) => format!("{prefix}:r:{name}"),
-            Subject::User(name) => format!("{prefix}:u:{name}"),
-            Subject::Everyone => format!("{prefix}:all"),
-            Subject::Nodes => format!("{prefix}:nodes"),
-            Subject::Node(run) => format!("{prefix}:node:{run:x}"),
-        }
+        RedisChannel { prefix, subject }.to_string()
     }
 
     fn channels(&self, subjects: &[Subject]) -> Vec<String> {
@@ -327,6 +258,40 @@ impl RedisBroker {
         channels.collect()
     }
 }
+
+/// Bytes that a command has besides its payload, as a rule.
+const CHANNEL_BYTES: usize = 64;
+
+/// The channel of a subject.
+struct RedisChannel<'c> {
+    prefix: &'c str,
+    subject: &'c Subject,
+}
+
+impl fmt::Display for RedisChannel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.prefix)?;
+        let (kind, name) = match self.subject {
+            Subject::Room(name) => (":r:", &**name),
+            Subject::User(name) => (":u:", &**name),
+            Subject::Everyone => (":all", ""),
+            Subject::Nodes => (":nodes", ""),
+            Subject::Node(run) => return write!(f, ":node:{run:x}"),
+            Subject::Partition(number) => return write!(f, ":part:{number}"),
+        };
+        f.write_str(kind)?;
+        f.write_str(name)
+    }
+}
+
+/// Written into a command without a text of its own.
+impl ToRedisArgs for RedisChannel<'_> {
+    fn write_redis_args<W: RedisWrite + ?Sized>(&self, out: &mut W) {
+        out.write_arg_fmt(self);
+    }
+}
+
+impl ToSingleRedisArg for RedisChannel<'_> {}
 
 impl Broker for RedisBroker {
     async fn subscribe(&self, subjects: &[Subject]) -> Result<(), BrokerError> {
@@ -343,14 +308,17 @@ impl Broker for RedisBroker {
 
     async fn publish(&self, batch: &[Outbound]) -> Result<(), BrokerError> {
         let mut connection = self.state.connection()?;
-        let mut pipeline = redis::pipe();
+        let mut pipeline = Pipeline::with_capacity(batch.len());
         for Outbound { subject, payload } in batch {
-            let command = pipeline.cmd("PUBLISH");
-            command
-                .arg(self.channel(subject))
-                .arg(&payload[..])
-                .ignore();
+            let channel = RedisChannel {
+                prefix: &self.prefix,
+                subject,
+            };
+            let mut command = Cmd::with_capacity(3, payload.len() + CHANNEL_BYTES);
+            command.arg("PUBLISH").arg(channel).arg(&payload[..]);
+            pipeline.add_command(command);
         }
+        // How many have heard each is of no use.
         let done: Result<(), RedisError> = pipeline.query_async(&mut connection).await;
         done.map_err(|error| self.state.told(&error))
     }

@@ -17,6 +17,8 @@ pub enum Subject {
     Everyone,
     /// What nodes tell all nodes of themselves.
     Nodes,
+    /// What is published to all fast rooms that share this partition, where rooms are very many.
+    Partition(u16),
     /// What nodes tell one node: the one that has this number for as long as its process runs.
     Node(u64),
 }

@@ -161,7 +161,7 @@ impl<B: Broker> Subscribing<B> {
         counts.set(BridgeCount::Losses, link.losses);
         if link.losses != self.losses {
             self.losses = link.losses;
-            self.interest.forget();
+            self.forget();
         }
         link
     }
@@ -181,7 +181,7 @@ impl<B: Broker> Subscribing<B> {
             let steps = self.interest.steps(STEPS_MAX);
             counts.set(BridgeCount::Subjects, self.interest.len() as u64);
             if steps == Steps::default() {
-                return None;
+                return self.end_left_over().await;
             }
             match self.take_steps(&steps).await {
                 Ok(()) => {
@@ -193,7 +193,7 @@ impl<B: Broker> Subscribing<B> {
                         tracing::warn!(%error, "the broker takes no subscriptions");
                     }
                     // What was told is not known: all of it is told again.
-                    self.interest.forget();
+                    self.forget();
                     return Some(Instant::now() + AGAIN);
                 }
             }
@@ -202,14 +202,42 @@ impl<B: Broker> Subscribing<B> {
     }
 
     async fn take_steps(&self, steps: &Steps) -> Result<(), BrokerError> {
-        if !steps.subscribe.is_empty() {
-            self.broker.subscribe(&steps.subscribe).await?;
+        let at_broker = match &self.node.partitions {
+            Some(partitions) => partitions.steps(steps.clone(), |room| self.is_ordered(room)),
+            None => steps.clone(),
+        };
+        if !at_broker.subscribe.is_empty() {
+            self.broker.subscribe(&at_broker.subscribe).await?;
         }
-        if !steps.unsubscribe.is_empty() {
-            self.broker.unsubscribe(&steps.unsubscribe).await?;
+        if !at_broker.unsubscribe.is_empty() {
+            self.broker.unsubscribe(&at_broker.unsubscribe).await?;
         }
         self.tell_who_orders(steps).await;
         Ok(())
+    }
+
+    /// The broker may know nothing of this node any more.
+    fn forget(&mut self) {
+        self.interest.forget();
+        if let Some(partitions) = &self.node.partitions {
+            partitions.forget();
+        }
+    }
+
+    /// Ends what the broker may have from before a loss. When to try again, if it refuses.
+    async fn end_left_over(&mut self) -> Option<Instant> {
+        let partitions = self.node.partitions.as_ref()?;
+        let left_over = partitions.left_over();
+        if left_over.is_empty() || self.broker.unsubscribe(&left_over).await.is_ok() {
+            return None;
+        }
+        self.forget();
+        Some(Instant::now() + AGAIN)
+    }
+
+    fn is_ordered(&self, room: &Arc<str>) -> bool {
+        let resolved = self.node.shared.resolve(room);
+        resolved.is_ok_and(|room| room.ordered().is_some())
     }
 
     /// Whoever follows ordered rooms hears which are heard now.
@@ -222,11 +250,8 @@ impl<B: Broker> Subscribing<B> {
                 Subject::Room(room) => Some(room),
                 _ => None,
             });
-            let is_ordered = |room: &&Arc<str>| {
-                let resolved = self.node.shared.resolve(room);
-                resolved.is_ok_and(|room| room.ordered().is_some())
-            };
-            rooms.filter(is_ordered).cloned().collect()
+            let ordered = rooms.filter(|room| self.is_ordered(room));
+            ordered.cloned().collect()
         };
         let (heard, unheard) = (ordered(&steps.subscribe), ordered(&steps.unsubscribe));
         // It is gone with the server.

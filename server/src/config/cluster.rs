@@ -5,6 +5,7 @@ use super::value::ConfigValue;
 use super::word::{FilePath, VariableName, Word, is_short_and_plain};
 use crate::bounded;
 use crate::broker::{BrokerKind, BrokerPassword, BrokerTls, Cluster, Credentials};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 /// Section `[cluster]`.
@@ -12,6 +13,8 @@ use std::time::Duration;
 pub(crate) struct ClusterSettings {
     pub(super) broker: BrokerChoice,
     pub(super) urls: BrokerUrls,
+    pub(super) sentinel: Word,
+    pub(super) partitions: Option<usize>,
     pub(super) node: NodeName,
     pub(super) prefix: ClusterPrefix,
     pub(super) user: Word,
@@ -66,6 +69,8 @@ impl Default for ClusterSettings {
         ClusterSettings {
             broker: BrokerChoice::default(),
             urls: BrokerUrls::default(),
+            sentinel: Word::default(),
+            partitions: None,
             node: NodeName::default(),
             prefix: ClusterPrefix(prefix),
             user: Word::default(),
@@ -82,6 +87,11 @@ impl Default for ClusterSettings {
             partitions,
         }
     }
+}
+
+/// Within what the key takes.
+fn partitions_of(count: usize) -> Option<NonZeroU16> {
+    NonZeroU16::new(u16::try_from(count).ok()?)
 }
 
 impl ClusterSettings {
@@ -111,6 +121,12 @@ impl ClusterSettings {
                 "must be none unless cluster.broker is nats",
             ));
         }
+        if self.sentinel.0.is_some() && self.broker.0 != Some(BrokerKind::Redis) {
+            problems.push((
+                "cluster.sentinel",
+                "must be none unless cluster.broker is redis",
+            ));
+        }
         if self.tls_certificate.0.is_some() != self.tls_key.0.is_some() {
             problems.push((
                 "cluster.tls_key",
@@ -132,6 +148,8 @@ impl ClusterSettings {
         let node = self.node.0.clone();
         Ok(Some(Cluster {
             urls: self.urls.0.clone(),
+            sentinel: self.sentinel.0.clone(),
+            partitions: self.partitions.and_then(partitions_of),
             prefix: self.prefix.0.clone(),
             credentials: Credentials {
                 user: self.user.0.clone(),
@@ -292,9 +310,14 @@ mod tests {
         let told = settings.options();
         let expected = Cluster::new(BrokerKind::Redis, "redis://a:1", "one");
         assert_eq!(told, Ok(Some(expected)));
+        assert_eq!(settings.sentinel.read("main"), Some(()));
+        let told = settings.options().expect("no password").expect("a node");
+        assert_eq!(told.sentinel.as_deref(), Some("main"));
         settings.credentials_file.0 = Some("/nats.creds".into());
         assert_eq!(settings.problems().len(), 1, "Redis has no such file");
         settings.broker.0 = Some(BrokerKind::Nats);
+        assert_eq!(settings.problems().len(), 1, "NATS has no sentinels");
+        assert_eq!(settings.sentinel.read("none"), Some(()));
         assert_eq!(settings.problems(), []);
         let told = settings.options().expect("no password").expect("a node");
         assert_eq!(told.credentials.file, Some("/nats.creds".into()));

@@ -21,6 +21,22 @@ pub(super) const URL: Key = Key {
     }),
 };
 
+pub(super) const SENTINEL: Key = Key {
+    name: "cluster.sentinel",
+    flag: None,
+    what: "Redis: what Sentinel calls the primary, where the servers of cluster.url are sentinels: they are asked where it is. none: they are Redis itself.",
+    kind: ValueKind::Other(WORD_RULE, |settings| &mut settings.cluster.sentinel),
+};
+
+pub(super) const PARTITIONS: Key = Key {
+    name: "cluster.partitions",
+    flag: None,
+    what: "Into how many addresses at the broker all fast rooms are put, the same at all nodes: for hundreds of thousands of rooms that come and go. A node then hears all that is published to the partitions that its rooms are in, and lets go of what is for others. none: each room has its own.",
+    kind: ValueKind::SomeCount(1..=Cluster::PARTITIONS_MAX as usize, |settings| {
+        &mut settings.cluster.partitions
+    }),
+};
+
 pub(super) const NODE: Key = Key {
     name: "cluster.node",
     flag: None,

@@ -273,6 +273,8 @@ pub(super) static KEYS: &[Key] = &[
     persistence_keys::SYNC,
     cluster_keys::BROKER,
     cluster_keys::URL,
+    cluster_keys::SENTINEL,
+    cluster_keys::PARTITIONS,
     cluster_keys::NODE,
     cluster_keys::PREFIX,
     cluster_keys::USER,

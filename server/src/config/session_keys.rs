@@ -39,7 +39,7 @@ pub(super) const SAME_USER: Key = Key {
 pub(super) const MAX_PER_USER: Key = Key {
     name: "sessions.max_per_user",
     flag: None,
-    what: "Connections that one user may have at a time, in the whole process. none is 1 for replace and reject, and any number for allow.",
+    what: "Connections that one user may have at a time, in the whole process, or the whole cluster. none is 1 for replace and reject, and any number for allow.",
     kind: ValueKind::SomeCount(1..=SameUser::CONNECTIONS_MAX as usize, |settings| {
         &mut settings.sessions.per_user_max
     }),

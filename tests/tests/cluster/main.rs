@@ -16,6 +16,7 @@ mod ordered;
 mod people;
 mod place;
 mod present;
+mod redis;
 mod scene;
 mod schedules;
 mod store;

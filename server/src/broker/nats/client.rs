@@ -8,7 +8,9 @@ use crate::broker::adapter::{BrokerError, Link};
 use crate::broker::envelope::Envelope;
 use crate::broker::nats::connection::{HearNats, connect};
 use crate::broker::nats::dial::NatsDial;
-use crate::broker::nats::state::{NatsAnswers, NatsRefusals, NatsShared, PULLS_SID, in_time};
+use crate::broker::nats::state::{
+    NatsAnswers, NatsRefusals, NatsShared, OUT_BYTES_MAX, PULLS_SID, in_time,
+};
 use crate::broker::nats::wire::{
     NatsMessage, put_line, put_publish, put_publish_with, put_subscribe, put_unsubscribe,
 };
@@ -90,24 +92,42 @@ impl NatsClient {
         in_time(async { heard.await.map_err(|_| BrokerError::Lost) }).await
     }
 
-    /// Publishes to these subjects, in this order.
-    pub(super) async fn publish<'m>(
+    /// Publishes these in this order: `put` writes the subject of each.
+    pub(super) async fn publish<'m, M: 'm>(
         &self,
-        messages: impl Iterator<Item = (String, &'m [u8])>,
+        messages: &'m [M],
+        put: impl Fn(&'m M, &mut String) -> Result<&'m [u8], BrokerError>,
     ) -> Result<(), BrokerError> {
         let connection = self.shared.connected()?.connection;
         in_time(async {
-            for (subject, payload) in messages {
+            let mut messages = messages.iter().peekable();
+            let mut subject = String::new();
+            while messages.peek().is_some() {
                 let mut state = self.shared.with_room().await?;
                 if state.connection != connection {
                     return Err(BrokerError::Lost);
                 }
-                if payload.len() > state.payload_bytes_max {
-                    return Err(BrokerError::TooLarge);
-                }
-                put_publish(&mut state.out, &subject, "", payload);
+                let bytes_max = state.payload_bytes_max;
+                // What has found room leaves, whatever becomes of those behind it.
+                let done = loop {
+                    if state.out.len() >= OUT_BYTES_MAX {
+                        break Ok(());
+                    }
+                    let Some(message) = messages.next() else {
+                        break Ok(());
+                    };
+                    subject.clear();
+                    match put(message, &mut subject) {
+                        Ok(payload) if payload.len() > bytes_max => {
+                            break Err(BrokerError::TooLarge);
+                        }
+                        Ok(payload) => put_publish(&mut state.out, &subject, "", payload),
+                        Err(error) => break Err(error),
+                    }
+                };
                 drop(state);
                 self.shared.said.notify_one();
+                done?;
             }
             Ok(())
         })

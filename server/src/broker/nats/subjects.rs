@@ -14,34 +14,54 @@ pub(super) const SUBJECT_BYTES_MAX: usize = SAID_BYTES_MAX / 2;
 
 /// The subject of an address. `None`: its name is too long for one.
 pub(super) fn subject(prefix: &str, address: &Subject) -> Option<String> {
-    let subject = match address {
-        Subject::Room(name) => format!("{prefix}.room.{}", escaped(name)),
-        Subject::User(name) => format!("{prefix}.user.{}", escaped(name)),
-        Subject::Everyone => format!("{prefix}.everyone"),
-        Subject::Nodes => format!("{prefix}.nodes"),
-        Subject::Node(run) => format!("{prefix}.node.{run:x}"),
-    };
-    (subject.len() <= SUBJECT_BYTES_MAX).then_some(subject)
+    let mut subject = String::new();
+    put_subject(&mut subject, prefix, address).map(|()| subject)
+}
+
+/// The same behind what `out` has. `None`: its name is too long for one.
+pub(super) fn put_subject(out: &mut String, prefix: &str, address: &Subject) -> Option<()> {
+    let begin = out.len();
+    out.push_str(prefix);
+    match address {
+        Subject::Room(name) => {
+            out.push_str(".room.");
+            put_escaped(out, name);
+        }
+        Subject::User(name) => {
+            out.push_str(".user.");
+            put_escaped(out, name);
+        }
+        Subject::Everyone => out.push_str(".everyone"),
+        Subject::Nodes => out.push_str(".nodes"),
+        Subject::Node(run) => _ = write!(out, ".node.{run:x}"),
+        Subject::Partition(number) => _ = write!(out, ".partition.{number}"),
+    }
+    (out.len() - begin <= SUBJECT_BYTES_MAX).then_some(())
 }
 
 /// A name as one token of a subject: without what separates tokens, what is a wildcard, and white
 /// space. Bytes that are none of ASCII stay.
 pub(super) fn escaped(name: &str) -> String {
     let mut token = String::with_capacity(name.len());
-    for letter in name.chars() {
-        match letter {
-            '\0'..=' ' | '\x7f' | '.' | '*' | '>' | '%' => {
-                _ = write!(token, "%{:02X}", u32::from(letter));
-            }
-            _ => token.push(letter),
-        }
-    }
+    put_escaped(&mut token, name);
+    token
+}
+
+fn put_escaped(out: &mut String, name: &str) {
+    let is_special = |byte: u8| matches!(byte, b'\0'..=b' ' | b'\x7f' | b'.' | b'*' | b'>' | b'%');
     // A token cannot be empty.
-    if token.is_empty() {
-        "%".to_owned()
-    } else {
-        token
+    if name.is_empty() {
+        return out.push('%');
     }
+    let mut rest = name;
+    while let Some(at) = rest.bytes().position(is_special) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        // What is special is of one byte.
+        _ = write!(out, "%{:02X}", from.as_bytes()[0]);
+        rest = &from[1..];
+    }
+    out.push_str(rest);
 }
 
 /// Where the log of a room is: the stream of its class and partition. JetStream's limits are a
@@ -152,6 +172,8 @@ mod tests {
             Subject::Nodes,
             Subject::Node(1),
             Subject::Node(16),
+            Subject::Partition(1),
+            Subject::Partition(16),
         ] {
             assert!(seen.insert(subject("p", &address).expect("short")));
         }

@@ -26,7 +26,7 @@ impl SameUser {
     pub const CONNECTIONS_MAX: u32 = 65_536;
 
     /// How many a user may have. [`u32::MAX`]: any number.
-    pub(crate) fn connections_max(self) -> u32 {
+    pub fn connections_max(self) -> u32 {
         match self {
             SameUser::Allow => u32::MAX,
             SameUser::Refuse { connections_max } | SameUser::Replace { connections_max } => {

@@ -14,6 +14,7 @@ pub(crate) mod operations;
 pub(crate) mod paging;
 pub(crate) mod process;
 pub(crate) mod publishing;
+pub(crate) mod refusals;
 pub(crate) mod rooms;
 pub(crate) mod shards;
 pub(crate) mod steering;

@@ -30,6 +30,12 @@ impl Handle {
         // Where the server stops, all connections end.
         Ok(ended.unwrap_or_default())
     }
+
+    /// What is revoked, and until when that is remembered, in seconds since 1970.
+    pub(crate) fn revoked(&self, now: u64) -> Vec<(Revocation, u64)> {
+        let gate = self.shared.gate.as_ref();
+        gate.map_or_else(Vec::new, |gate| gate.revocations().list(now))
+    }
 }
 
 impl Context<'_> {

@@ -15,13 +15,16 @@ use crate::broker::ordering::following::{Following, FollowingEnds};
 use crate::broker::ordering::placing::Placing;
 use crate::broker::ordering::steps::LeftOut;
 use crate::broker::outward::Outward;
+use crate::broker::partitions::Partitions;
 use crate::broker::share::placing::place_members;
 use crate::broker::share::sharing::Sharing;
 use crate::broker::subscribing::{OrderingEnds, Subscribing};
 use crate::broker::telling::{Telling, tell};
 use crate::broker::view::{ClusterView, NodeNews};
 use crate::session::shared::Shared;
-use shardcast_engine::{Relay, RelayReader, Running, Sequencer, SequencerReader, ShardCounters};
+use shardcast_engine::{
+    Relay, RelayReader, Running, SameUser, Sequencer, SequencerReader, ShardCounters,
+};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -37,6 +40,7 @@ pub(crate) struct PreparedBridge {
     relay: RelayReader,
     /// `None`: the broker orders no room.
     sequencer: Option<SequencerReader>,
+    same_user: SameUser,
 }
 
 /// What an engine is told of its bridge.
@@ -61,6 +65,7 @@ impl PreparedBridge {
     pub(crate) fn new(
         cluster: Cluster,
         orders: OrdersRooms,
+        same_user: SameUser,
     ) -> Result<(PreparedBridge, BridgeWays), BadCluster> {
         let cluster = cluster.checked()?;
         let ordered = (orders == OrdersRooms::Yes)
@@ -73,6 +78,7 @@ impl PreparedBridge {
             connect,
             relay: reader,
             sequencer,
+            same_user,
         };
         let sequencer = way;
         Ok((prepared, BridgeWays { relay, sequencer }))
@@ -96,6 +102,8 @@ impl PreparedBridge {
             engine: running.handle(),
             counts: view.counts.clone(),
             view,
+            partitions: self.cluster.partitions.map(Partitions::new),
+            same_user: self.same_user,
         };
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
@@ -121,6 +129,7 @@ impl PreparedBridge {
             connect,
             relay,
             sequencer,
+            ..
         } = self;
         let (sender, inbox) = Inbox::new(cluster.queue_messages, cluster.queue_bytes);
         let ends = BridgeEnds {

@@ -3,9 +3,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The counts of one bridge.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct BridgeCounts {
     values: [AtomicU64; BridgeCount::ALL.len()],
+}
+
+impl Default for BridgeCounts {
+    fn default() -> BridgeCounts {
+        BridgeCounts {
+            values: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
 }
 
 /// What is counted.
@@ -28,7 +36,13 @@ pub(crate) enum BridgeCount {
     ReceivedRefused,
     Malformed,
     Echoes,
+    ReceivedElsewhere,
     Gaps,
+    /// Waiting for the broker, and for the shards, when that was last looked at.
+    SentWaiting,
+    ReceivedWaiting,
+    /// From a word of this node until it came back, the last time.
+    RoundTripMicros,
     /// Those that are known, this one included.
     Nodes,
     NodesExpired,
@@ -49,7 +63,7 @@ pub(crate) enum BridgeCount {
 }
 
 impl BridgeCount {
-    pub(crate) const ALL: [BridgeCount; 30] = [
+    pub(crate) const ALL: [BridgeCount; 34] = [
         BridgeCount::Connected,
         BridgeCount::Subjects,
         BridgeCount::Losses,
@@ -65,7 +79,11 @@ impl BridgeCount {
         BridgeCount::ReceivedRefused,
         BridgeCount::Malformed,
         BridgeCount::Echoes,
+        BridgeCount::ReceivedElsewhere,
         BridgeCount::Gaps,
+        BridgeCount::SentWaiting,
+        BridgeCount::ReceivedWaiting,
+        BridgeCount::RoundTripMicros,
         BridgeCount::Nodes,
         BridgeCount::NodesExpired,
         BridgeCount::SharesItems,
@@ -141,10 +159,11 @@ impl BridgeCount {
                 "cluster_echoes",
                 "Own messages that came back from the broker and were dropped.",
             ),
-            BridgeCount::Gaps => (
-                "cluster_gaps",
-                "Times that messages of other nodes may have been missed: a lost connection, or what was dropped.",
-            ),
+            BridgeCount::Gaps => GAPS,
+            BridgeCount::ReceivedElsewhere => RECEIVED_ELSEWHERE,
+            BridgeCount::SentWaiting => SENT_WAITING,
+            BridgeCount::ReceivedWaiting => RECEIVED_WAITING,
+            BridgeCount::RoundTripMicros => ROUND_TRIP,
             BridgeCount::Nodes => NODES,
             BridgeCount::NodesExpired => NODES_EXPIRED,
             other => other.described_ordered(),
@@ -214,6 +233,9 @@ impl BridgeCount {
             self,
             BridgeCount::Connected
                 | BridgeCount::Subjects
+                | BridgeCount::SentWaiting
+                | BridgeCount::ReceivedWaiting
+                | BridgeCount::RoundTripMicros
                 | BridgeCount::Nodes
                 | BridgeCount::SharesItems
                 | BridgeCount::SharesBytes
@@ -222,6 +244,26 @@ impl BridgeCount {
     }
 }
 
+const GAPS: (&str, &str) = (
+    "cluster_gaps",
+    "Times that messages of other nodes may have been missed: a lost connection, or what was dropped.",
+);
+const RECEIVED_ELSEWHERE: (&str, &str) = (
+    "cluster_received_elsewhere",
+    "Messages of other nodes to rooms without a member here, which share their partition with one that has some (cluster.partitions).",
+);
+const SENT_WAITING: (&str, &str) = (
+    "cluster_sent_waiting",
+    "Messages that waited for the broker when that was last looked at.",
+);
+const RECEIVED_WAITING: (&str, &str) = (
+    "cluster_received_waiting",
+    "Messages of other nodes that waited for the shards when that was last looked at.",
+);
+const ROUND_TRIP: (&str, &str) = (
+    "cluster_round_trip_micros",
+    "From a word of this node to the broker until it came back, in microseconds, the last time.",
+);
 const NODES: (&str, &str) = (
     "cluster_nodes",
     "Nodes of the cluster that this one knows of, itself included.",

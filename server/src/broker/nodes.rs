@@ -18,6 +18,9 @@ pub(crate) struct NodeFacts {
     pub(crate) rooms: u64,
     /// With connections.
     pub(crate) users: u64,
+    /// It has been there for a lease, and has known the shares of all others.
+    #[serde(default)]
+    pub(crate) knows_all: bool,
 }
 
 /// Another node.
@@ -131,6 +134,7 @@ mod tests {
             connections,
             rooms: 0,
             users: 0,
+            knows_all: false,
         }
     }
 

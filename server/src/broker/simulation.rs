@@ -148,6 +148,7 @@ impl SimCluster {
                     connections: 0,
                     rooms: 0,
                     users: 0,
+                    knows_all: false,
                 };
                 node.nodes.hear(from, &format!("n{from}"), facts, now_ms);
             }

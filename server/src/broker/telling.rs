@@ -7,7 +7,7 @@ use crate::broker::envelope::{Body, Envelope, MessageId, Recipient};
 use crate::broker::node::ClusterNode;
 use crate::broker::nodes::{IsConnected, NodeFacts};
 use crate::broker::subject::Subject;
-use crate::broker::view::NodeNews;
+use crate::broker::view::{IsBehind, NodeCall, NodeNews};
 use shardcast_engine::{Data, DataEncoding, ShardCounters};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,7 @@ impl<B: Broker> Telling<B> {
         let mut ticks = interval_at(Instant::now(), self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.follow_link();
+        let view = self.node.view.clone();
         loop {
             tokio::select! {
                 biased;
@@ -62,9 +63,11 @@ impl<B: Broker> Telling<B> {
                     }
                     Err(_) => return,
                 },
+                () = view.met.notified() => self.ask_for_refusals().await,
                 Some(news) = self.news.recv() => self.tell(&news).await,
                 _ = ticks.tick() => {
                     self.tell(&self.alive()).await;
+                    self.ask_for_refusals().await;
                     self.expire();
                 }
             }
@@ -77,6 +80,22 @@ impl<B: Broker> Telling<B> {
             false => IsConnected::No,
         };
         self.node.view.connected(is_connected);
+        if is_connected == IsConnected::Yes {
+            self.node.view.set_behind(IsBehind::Yes);
+        }
+    }
+
+    /// Asks another node for the bans and revocations that were said while this one did not hear,
+    /// until one has answered.
+    async fn ask_for_refusals(&self) {
+        if let Some(to) = self.node.view.whom_to_ask_for_refusals() {
+            let question = NodeCall {
+                call: NodeCall::REFUSALS.to_owned(),
+                body: serde_json::json!({ "by": self.node.run }),
+                to: Some(to),
+            };
+            self.tell(&NodeNews::Call(question)).await;
+        }
     }
 
     fn expire(&self) {
@@ -96,10 +115,12 @@ impl<B: Broker> Telling<B> {
             connections: sum(|shard| shard.connections.get()),
             rooms: sum(|shard| shard.rooms_home.get()),
             users: sum(|shard| shard.users_home.get()),
+            knows_all: self.node.view.says_to_know_all(),
         })
     }
 
     async fn tell(&self, news: &NodeNews) {
+        self.node.view.says();
         tell(&self.node, &*self.broker, news).await;
     }
 }

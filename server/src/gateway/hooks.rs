@@ -12,7 +12,7 @@ use crate::gateway::counts::GatewayCounts;
 use crate::gateway::notices::Notices;
 use crate::gateway::options::{EventKind, GatewayOptions};
 use crate::gateway::orders::Orders;
-use crate::gateway::watch;
+use crate::gateway::watch::{self, RoomWatch};
 use crate::gateway::wire::{Answer, GatewayEvent, Header, HttpRequest};
 use crate::session::admitted::Admitted;
 use crate::session::background::Background;
@@ -36,6 +36,8 @@ pub(crate) struct GatewayHooks {
     gateway: Arc<Gateway>,
     orders: Arc<Orders>,
     notices: Notices,
+    /// Where the server is a node of a cluster.
+    rooms: Arc<std::sync::Mutex<Option<RoomWatch>>>,
 }
 
 impl GatewayHooks {
@@ -50,6 +52,7 @@ impl GatewayHooks {
         let gateway = Arc::new(gateway);
         GatewayHooks {
             notices: Notices::start(gateway.clone(), runtime),
+            rooms: Arc::default(),
             gateway,
             orders,
         }
@@ -58,7 +61,12 @@ impl GatewayHooks {
     /// The server has started: what the backend orders is done, and it is told of rooms. Returns
     /// what is counted.
     pub(crate) fn attach(&self, handle: Handle) -> &GatewayCounts {
-        watch::rooms(&self.gateway, &self.notices, &handle);
+        let of_cluster = self
+            .rooms
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        watch::rooms(&self.gateway, &self.notices, &handle, of_cluster);
         self.orders.attach(handle, self.gateway.counts.clone());
         &self.gateway.counts
     }
@@ -103,6 +111,17 @@ impl GatewayHooks {
             }
             false => app,
         };
+        if let Some(view) = app.cluster_view() {
+            let turns = options.has(EventKind::Occupied) || options.has(EventKind::Vacated);
+            let watch = RoomWatch {
+                turned: turns.then(|| view.watch_rooms()),
+                view,
+            };
+            *self
+                .rooms
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(watch);
+        }
         if !options.has(EventKind::Connect) {
             return app;
         }

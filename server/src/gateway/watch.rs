@@ -1,6 +1,8 @@
 //! What has happened in the server, as notices for a backend: connections that have ended, rooms
 //! that have their first member, or none any more, and who has left them. Made for the hooks.
 
+use crate::broker::share::occupancy::{RoomTurn, RoomTurned};
+use crate::broker::view::ClusterView;
 use crate::gateway::calls::Gateway;
 use crate::gateway::notices::Notices;
 use crate::gateway::options::EventKind;
@@ -9,18 +11,47 @@ use crate::session::context::Context;
 use crate::session::handle::Handle;
 use crate::wire::connection_id::ConnectionId;
 use shardcast_engine::{CloseReason, Event, EventKind as EngineEvent, Events, TopicName};
+use std::sync::Arc;
+use tokio::sync::mpsc;
 
-/// Has the backend told of rooms, as far as it wants to be. Until the server stops.
-pub(crate) fn rooms(gateway: &Gateway, notices: &Notices, handle: &Handle) {
+/// Rooms of all nodes of a cluster.
+#[derive(Debug)]
+pub(crate) struct RoomWatch {
+    pub(crate) view: Arc<ClusterView>,
+    /// `None`: the backend does not want to hear of them.
+    pub(crate) turned: Option<mpsc::Receiver<RoomTurned>>,
+}
+
+/// Has the backend told of rooms, as far as it wants to be. Until the server stops. In a cluster
+/// rooms are those of all nodes.
+pub(crate) fn rooms(
+    gateway: &Gateway,
+    notices: &Notices,
+    handle: &Handle,
+    of_cluster: Option<RoomWatch>,
+) {
+    let (view, turned) = match of_cluster {
+        Some(watch) => (Some(watch.view), watch.turned),
+        None => (None, None),
+    };
+    if let Some(turned) = turned {
+        let (notices, gateway) = (notices.clone(), gateway.options.clone());
+        let wanted = move |kind| gateway.has(kind);
+        handle
+            .shared
+            .runtime
+            .spawn(tell_turns(turned, notices, wanted));
+    }
+    let is_alone = view.is_none();
     let wanted = [
-        (EventKind::Occupied, EngineEvent::TopicActive),
-        (EventKind::Vacated, EngineEvent::TopicIdle),
-        (EventKind::Leave, EngineEvent::Left),
+        (EventKind::Occupied, EngineEvent::TopicActive, is_alone),
+        (EventKind::Vacated, EngineEvent::TopicIdle, is_alone),
+        (EventKind::Leave, EngineEvent::Left, true),
     ];
     let wanted = wanted.into_iter();
     let kinds: Vec<EngineEvent> = wanted
-        .filter(|(kind, _)| gateway.options.has(*kind))
-        .map(|(_, event)| event)
+        .filter(|(kind, _, is_told_so)| *is_told_so && gateway.options.has(*kind))
+        .map(|(_, event, _)| event)
         .collect();
     if kinds.is_empty() {
         return;
@@ -41,7 +72,7 @@ pub(crate) fn rooms(gateway: &Gateway, notices: &Notices, handle: &Handle) {
                 lost += missing;
                 notices.lose(missing);
             }
-            if let Some(notice) = of_room(event) {
+            if let Some(notice) = of_room(event, view.as_deref()) {
                 notices.push(Notice {
                     time_ms: now_ms(),
                     ..notice
@@ -51,8 +82,30 @@ pub(crate) fn rooms(gateway: &Gateway, notices: &Notices, handle: &Handle) {
     });
 }
 
-/// What is told of an event of the engine; nothing of users.
-fn of_room(event: Event) -> Option<Notice> {
+/// Tells of rooms that have turned over all nodes.
+async fn tell_turns(
+    mut turned: mpsc::Receiver<RoomTurned>,
+    notices: Notices,
+    is_wanted: impl Fn(EventKind) -> bool,
+) {
+    while let Some((room, turn)) = turned.recv().await {
+        let kind = match turn {
+            RoomTurn::Occupied => EventKind::Occupied,
+            RoomTurn::Vacated => EventKind::Vacated,
+        };
+        if is_wanted(kind) {
+            notices.push(Notice {
+                event: kind.as_str().to_owned(),
+                room: Some(room.to_string()),
+                time_ms: Gateway::now_ms(),
+                ..Notice::default()
+            });
+        }
+    }
+}
+
+/// What is told of an event of the engine; nothing of users. Members are those of all nodes.
+fn of_room(event: Event, cluster: Option<&ClusterView>) -> Option<Notice> {
     let (kind, topic) = match &event {
         Event::TopicActive { topic } => (EventKind::Occupied, topic),
         Event::TopicIdle { topic } => (EventKind::Vacated, topic),
@@ -65,7 +118,11 @@ fn of_room(event: Event) -> Option<Notice> {
     let (connection, members) = match &event {
         Event::Left {
             member, members, ..
-        } => (Some(ConnectionId(*member).to_string()), Some(*members)),
+        } => {
+            let elsewhere = cluster.map_or(0, |view| view.elsewhere(topic).members);
+            let members = members.saturating_add(elsewhere);
+            (Some(ConnectionId(*member).to_string()), Some(members))
+        }
         _ => (None, None),
     };
     Some(Notice {

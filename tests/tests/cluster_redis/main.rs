@@ -67,11 +67,20 @@ impl Redis {
 }
 
 fn node(redis: &Redis, name: &str) -> Served {
+    node_with(redis, name, "")
+}
+
+fn node_with(redis: &Redis, name: &str, more: &str) -> Served {
+    node_of(redis, name, "", more)
+}
+
+/// With further lines of its section, and behind all.
+fn node_of(redis: &Redis, name: &str, cluster: &str, more: &str) -> Served {
     let address = redis.address;
     let toml = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nshards = 2\npin = \"none\"\n\
-         [cluster]\nbroker = \"redis\"\nurl = \"redis://{address}\"\nnode = \"{name}\"\nlinger = \"0s\"\npresence_lease = \"1s\"\n\
-         [namespaces.kept]\nhistory = 100\n"
+         [cluster]\nbroker = \"redis\"\nurl = \"redis://{address}\"\nnode = \"{name}\"\nlinger = \"0s\"\npresence_lease = \"1s\"\n{cluster}\
+         [namespaces.kept]\nhistory = 100\n{more}"
     );
     Served::start(env!("CARGO_BIN_EXE_served"), &toml)
 }
@@ -270,4 +279,246 @@ fn what_operators_say_at_one_node_holds_at_all() {
             raw.head().starts_with("HTTP/1.1 101")
         });
     }
+}
+
+/// Whether who connects is refused.
+fn is_banned(node: &Served) -> bool {
+    let mut raw = Raw::connect_at(node.address("ws"));
+    raw.send(shardcast_tests::upgrade().as_bytes());
+    raw.head().starts_with("HTTP/1.1 403")
+}
+
+#[test]
+fn who_comes_later_hears_what_operators_have_said() {
+    const USERS: usize = 200;
+    let Some(redis) = Redis::start() else { return };
+    let first = node(&redis, "first");
+    await_subjects(&first, OWN);
+    let ban = r#"{"address":"127.0.0.1","for":"1h"}"#;
+    assert_eq!(first.call("/api/ban", ban).0, 200);
+    for user in 0..USERS {
+        // More than a page of what is told at once; the port takes 1,000 requests a second.
+        let ban = format!(r#"{{"user":"user-{user}","for":"1h"}}"#);
+        let (status, body) = first.call("/api/ban", &ban);
+        assert_eq!(status, 200, "{body}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let name = format!("shardcast-bans-{}.json", std::process::id());
+    let kept = std::env::temp_dir().join(name);
+    let admin = format!("[admin]\nstate_file = \"{}\"\n", kept.display());
+    let later = node_with(&redis, "later", &admin);
+    wait_until("the ban holds at who came later", || is_banned(&later));
+    wait_until("and so do all others, which are kept", || {
+        let text = std::fs::read_to_string(&kept).unwrap_or_default();
+        text.matches("\"user-").count() == USERS
+    });
+    drop(later);
+    std::fs::remove_file(&kept).expect("the file goes");
+}
+
+/// A backend to which everybody is ann, and that is told of rooms: what has become of which.
+fn backend() -> (u16, std::sync::mpsc::Receiver<(String, String)>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("it listens").port();
+    let (told, turns) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { return };
+            let told = told.clone();
+            std::thread::spawn(move || answer(stream, &told));
+        }
+    });
+    (port, turns)
+}
+
+fn answer(stream: TcpStream, told: &std::sync::mpsc::Sender<(String, String)>) {
+    let mut reader = std::io::BufReader::new(stream);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            match std::io::BufRead::read_line(&mut reader, &mut line) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return,
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().expect("a length");
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let event: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        for notice in event["notices"].as_array().into_iter().flatten() {
+            let text = |key: &str| notice[key].as_str().expect("a text").to_owned();
+            // Whoever listened may be gone.
+            let _gone = told.send((text("event"), text("room")));
+        }
+        let body = match event["event"] == "connect" {
+            true => r#"{"user":"ann"}"#,
+            false => "{}",
+        };
+        let length = body.len();
+        let yes = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        if reader.get_mut().write_all(yes.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn rooms_are_occupied_and_vacated_at_all_nodes_together() {
+    let Some(redis) = Redis::start() else { return };
+    let (port, turns) = backend();
+    let gateway =
+        format!("[gateway]\nurl = \"http://127.0.0.1:{port}/\"\nevents = \"occupied,vacated\"\n");
+    let nodes = ["a", "b", "c"].map(|name| node_with(&redis, name, &gateway));
+    for node in &nodes {
+        await_subjects(node, OWN);
+    }
+    let is_whole = |node: &Served| {
+        std::thread::sleep(Duration::from_millis(20));
+        let (_, body) = node.ask("/api/cluster");
+        body.matches(r#""knows_all":true"#).count() == 3
+    };
+    wait_until("all know all", || nodes.iter().all(is_whole));
+    // What a node was to tell that has died may be told once more.
+    let mut last = std::collections::HashMap::new();
+    let mut next = || loop {
+        let heard = turns.recv_timeout(shardcast_patience::PATIENCE);
+        let (event, room) = heard.expect("a notice");
+        if last.insert(room.clone(), event.clone()).as_ref() != Some(&event) {
+            return (event, room);
+        }
+    };
+    let told = |event: &str, room: &str| (event.to_owned(), room.to_owned());
+    let first = member(&nodes[0], "moving");
+    assert_eq!(next(), told("occupied", "moving"));
+    // Its members go from node to node, and one is always there.
+    let mut there = vec![first];
+    for round in 1..7 {
+        there.push(member(&nodes[round % 3], "moving"));
+        let last = there.remove(0);
+        drop(last);
+    }
+    let away = member(&nodes[1], "other");
+    assert_eq!(
+        next(),
+        told("occupied", "other"),
+        "nobody was told of the move"
+    );
+    drop(there);
+    assert_eq!(next(), told("vacated", "moving"));
+    // A node that is killed takes its members along.
+    let [a, b, c] = nodes;
+    let left = member(&c, "left");
+    assert_eq!(next(), told("occupied", "left"));
+    drop(b);
+    assert_eq!(next(), told("vacated", "other"));
+    drop((away, left));
+    assert_eq!(next(), told("vacated", "left"));
+    a.terminate();
+    c.terminate();
+    let rest = turns.try_iter().find(|(event, _)| event == "occupied");
+    assert_eq!(rest, None, "nobody has come");
+}
+
+/// The code that the server closes the connection with, behind whatever it says before.
+fn closed_with(raw: &mut Raw) -> u16 {
+    loop {
+        let (first, payload) = raw.frame();
+        if first == 0x88 {
+            return u16::from_be_bytes([payload[0], payload[1]]);
+        }
+    }
+}
+
+#[test]
+fn a_user_has_as_many_connections_at_all_nodes_as_it_may() {
+    let Some(redis) = Redis::start() else { return };
+    let (port, _turns) = backend();
+    for (rule, stays) in [("replace", false), ("reject", true)] {
+        let more = format!(
+            "[gateway]\nurl = \"http://127.0.0.1:{port}/\"\nevents = \"connect\"\n\
+             [sessions]\nsame_user = \"{rule}\"\nmax_per_user = 1\n"
+        );
+        let [a, b] = ["a", "b"].map(|name| node_with(&redis, name, &more));
+        await_subjects(&a, OWN);
+        await_subjects(&b, OWN);
+        let knows = |node: &Served, count: u64| {
+            std::thread::sleep(Duration::from_millis(20));
+            let (status, body) = node.ask("/api/users/ann");
+            let known = serde_json::from_str::<serde_json::Value>(&body);
+            let known = known.map_or(0, |user| user["connections"].as_u64().unwrap_or(0));
+            (status == 200 && known == count) || (status == 404 && count == 0)
+        };
+        let mut old = client(&a);
+        wait_until("the other node knows", || knows(&b, 1));
+        let mut new = client(&b);
+        if stays {
+            assert_eq!(closed_with(&mut new), 4120, "{rule}");
+        } else {
+            assert_eq!(closed_with(&mut old), 4020, "{rule}");
+        }
+        wait_until("one is left", || knows(&a, 1) && knows(&b, 1));
+        let left = if stays { &mut old } else { &mut new };
+        left.say(r#"{"type":"join_room","id":1,"room":"r"}"#);
+        let joined = left.hear();
+        assert!(joined.contains(r#""type":"joined""#), "{joined}");
+        drop((old, new));
+        // Both at once: one of them stays in the end.
+        let both = [client(&a), client(&b)];
+        wait_until("one is left", || knows(&a, 1) && knows(&b, 1));
+        drop(both);
+    }
+}
+
+#[test]
+fn rooms_that_share_partitions_hear_what_is_theirs() {
+    const ROOMS: usize = 12;
+    let Some(mut redis) = Redis::start() else {
+        return;
+    };
+    let [a, b, c] = ["a", "b", "c"].map(|name| node_of(&redis, name, "partitions = 2\n", ""));
+    for node in [&a, &b, &c] {
+        await_subjects(node, OWN);
+    }
+    let name = |room: usize| format!("room-{room}");
+    // Those at `a` are in even rooms, those at `b` in odd ones.
+    let mut members: Vec<Raw> = (0..ROOMS)
+        .map(|room| member([&a, &b][room % 2], &name(room)))
+        .collect();
+    const HEARD: u64 = OWN + ROOMS as u64 / 2;
+    let hear_all = |members: &mut [Raw], data: &str| {
+        let mut speaker = client(&c);
+        for (room, member) in members.iter_mut().enumerate() {
+            say(&mut speaker, &name(room), data);
+            assert_eq!(message(member).1, data);
+        }
+    };
+    await_subjects(&a, HEARD);
+    await_subjects(&b, HEARD);
+    hear_all(&mut members, "1");
+    let elsewhere = |node: &Served| node.metric("cluster_received_elsewhere_total");
+    assert!(elsewhere(&a) + elsewhere(&b) > 0, "partitions are shared");
+    assert_eq!(a.metric("cluster_received_refused_total"), 0);
+    let told = |node: &Served| node.metric("cluster_subscribes_total");
+    let before = [told(&a), told(&b)];
+    redis.kill();
+    redis.restart();
+    for (node, before) in [&a, &b].into_iter().zip(before) {
+        wait_until("all of it is told again", || {
+            std::thread::sleep(Duration::from_millis(20));
+            told(node) >= before + HEARD
+        });
+    }
+    wait_until("who speaks is there again", || {
+        c.metric("cluster_connected") == 1
+    });
+    hear_all(&mut members, "2");
 }

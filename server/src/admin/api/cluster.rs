@@ -3,6 +3,7 @@
 use crate::admin::api::AdminApi;
 use crate::admin::problem::AdminProblem;
 use crate::admin::state::AdminState;
+use crate::broker::counts::{BridgeCount, BridgeCounts};
 use crate::broker::share::elsewhere::Elsewhere;
 use crate::broker::view::{ClusterView, NodeCall, TooManyCalls};
 use axum::http::StatusCode;
@@ -20,6 +21,27 @@ pub(crate) struct ClusterAnswer {
     node: String,
     /// All that it knows of, itself first.
     nodes: Vec<NodeAnswer>,
+    /// Its way to the others.
+    broker: BrokerAnswer,
+}
+
+/// A node's way to its broker.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct BrokerAnswer {
+    /// Whether there is a connection.
+    connected: bool,
+    /// From a word of the node until it came back, in microseconds, the last time; 0: none has yet.
+    round_trip_micros: u64,
+    /// Messages that wait for the broker.
+    sent_waiting: u64,
+    /// Messages of other nodes that wait for the shards.
+    received_waiting: u64,
+    /// Messages that other nodes do not hear: there was no connection, or no room.
+    lost: u64,
+    /// Times that messages of other nodes may have been missed.
+    gaps: u64,
+    /// Messages of ordered rooms that were missed and found in the broker's log.
+    repaired: u64,
 }
 
 /// One node, as it said of itself.
@@ -33,8 +55,25 @@ pub(crate) struct NodeAnswer {
     rooms: u64,
     /// Users with connections there.
     users: u64,
+    /// It has been there for a lease, and has known what all others have.
+    knows_all: bool,
     /// When it was heard, in milliseconds before the answer.
     heard_ms_ago: u64,
+}
+
+impl BrokerAnswer {
+    fn of(counts: &BridgeCounts) -> BrokerAnswer {
+        let get = |count| counts.get(count);
+        BrokerAnswer {
+            connected: get(BridgeCount::Connected) == 1,
+            round_trip_micros: get(BridgeCount::RoundTripMicros),
+            sent_waiting: get(BridgeCount::SentWaiting),
+            received_waiting: get(BridgeCount::ReceivedWaiting),
+            lost: get(BridgeCount::SentLost) + get(BridgeCount::SentDropped),
+            gaps: get(BridgeCount::Gaps),
+            repaired: get(BridgeCount::OrderedRepaired),
+        }
+    }
 }
 
 impl AdminApi {
@@ -50,6 +89,7 @@ impl AdminApi {
             connections: facts.connections(),
             rooms: facts.sum(|shard| shard.rooms_home.get()),
             users: facts.sum(|shard| shard.users_home.get()),
+            knows_all: view.said_to_know_all(),
             heard_ms_ago: 0,
         };
         let others = view
@@ -61,11 +101,13 @@ impl AdminApi {
                 connections: node.facts.connections,
                 rooms: node.facts.rooms,
                 users: node.facts.users,
+                knows_all: node.facts.knows_all,
                 heard_ms_ago,
             });
         Ok(ClusterAnswer {
             node: view.name.to_string(),
             nodes: std::iter::once(own).chain(others).collect(),
+            broker: BrokerAnswer::of(&view.counts),
         })
     }
 
@@ -130,8 +172,10 @@ impl AdminApi {
 
     /// Does what was asked of another node.
     async fn do_here(&self, call: NodeCall) -> Result<(), AdminProblem> {
-        let NodeCall { call, body } = call;
+        let NodeCall { call, body, .. } = call;
         match &*call {
+            NodeCall::REFUSALS => self.tell_refusals(&read(body)?).await,
+            NodeCall::REFUSED => self.refuse_as_told(read(body)?).await,
             "disconnect" => self.disconnect_here(&read(body)?).await.map(drop),
             "ban" => self.ban_here(&read(body)?).await.map(drop),
             "unban" => self.unban_here(&read(body)?).await.map(drop),
@@ -145,7 +189,8 @@ fn told(view: &ClusterView, call: &str, body: &impl Serialize) -> Result<(), Too
     // What was read from JSON can be written.
     let body = serde_json::to_value(body).map_err(|_| TooManyCalls)?;
     let call = call.to_owned();
-    view.tell(NodeCall { call, body })
+    let to = None;
+    view.tell(NodeCall { call, body, to })
 }
 
 fn read<T: DeserializeOwned>(body: serde_json::Value) -> Result<T, AdminProblem> {

@@ -110,7 +110,42 @@ impl DisconnectCall {
     }
 }
 
+impl BanCall {
+    /// The close reason of the connections that end.
+    fn reason(&self) -> String {
+        self.reason.clone().unwrap_or_else(|| "banned".to_owned())
+    }
+
+    /// As another node tells of one that has so much time left.
+    pub(crate) fn told(user: Option<String>, address: Option<String>, left: Duration) -> BanCall {
+        BanCall {
+            user,
+            address,
+            r#for: time_to_tell(left),
+            reason: None,
+        }
+    }
+}
+
 impl RevokeCall {
+    /// As another node tells of one that is remembered for so much longer.
+    pub(crate) fn told(revoked: &Revocation, left: Duration) -> RevokeCall {
+        let (token, user, issued_before) = match revoked {
+            Revocation::Token(id) => (Some(id.to_string()), None, None),
+            Revocation::User {
+                name,
+                issued_before,
+            } => (None, Some(name.to_string()), Some(*issued_before)),
+            Revocation::Everybody { issued_before } => (None, None, Some(*issued_before)),
+        };
+        RevokeCall {
+            token,
+            user,
+            issued_before,
+            r#for: Some(time_to_tell(left)),
+        }
+    }
+
     /// What is revoked, and how long that is remembered.
     fn read(&self) -> Result<(Revocation, Duration), AdminProblem> {
         let time = match &self.r#for {
@@ -136,6 +171,12 @@ impl RevokeCall {
     }
 }
 
+/// A time that is left, as calls have it: none is shorter than a second.
+fn time_to_tell(left: Duration) -> String {
+    let left = left.min(Bans::LONGEST).as_secs().max(1);
+    format!("{left}s")
+}
+
 /// How long a ban or a revocation lasts.
 fn time_of(text: &str) -> Result<Duration, AdminProblem> {
     let time = config::read_duration(text);
@@ -155,19 +196,29 @@ impl AdminApi {
     }
 
     pub(crate) async fn ban_here(&self, call: &BanCall) -> Result<Disconnected, AdminProblem> {
+        self.put_ban(call)?;
+        self.keep().await?;
+        let disconnected = self.end_banned(call).await?;
+        Ok(Disconnected { disconnected })
+    }
+
+    /// Keeps somebody out, and nothing else yet.
+    pub(crate) fn put_ban(&self, call: &BanCall) -> Result<(), AdminProblem> {
         let time = time_of(&call.r#for)?;
         let banned = banishment(call.user.as_deref(), call.address.as_deref())?;
-        let reason = call.reason.clone().unwrap_or_else(|| "banned".to_owned());
-        let (code, reason) = ending(None, Some(reason))?;
+        ending(None, Some(call.reason()))?;
+        let placed = self.bans.ban(banned, Instant::now(), time);
+        placed.map_err(|full| AdminProblem::new(StatusCode::CONFLICT, full.to_string()))
+    }
+
+    /// Closes the connections of whoever is kept out.
+    pub(crate) async fn end_banned(&self, call: &BanCall) -> Result<usize, AdminProblem> {
+        let (code, reason) = ending(None, Some(call.reason()))?;
         let whom = match (&call.user, &call.address) {
             (Some(user), _) => Whom::User(user),
             (None, address) => Whom::Address(address.as_deref().unwrap_or_default()),
         };
-        let placed = self.bans.ban(banned, Instant::now(), time);
-        placed.map_err(|full| AdminProblem::new(StatusCode::CONFLICT, full.to_string()))?;
-        self.keep().await?;
-        let disconnected = self.end(whom, code, &reason).await?;
-        Ok(Disconnected { disconnected })
+        self.end(whom, code, &reason).await
     }
 
     /// Takes tokens no more, and closes the connections of their bearers.
@@ -187,20 +238,25 @@ impl AdminApi {
         &self,
         call: &RevokeCall,
     ) -> Result<Disconnected, AdminProblem> {
-        let (revocation, time) = call.read()?;
-        let ended = self.handle.revoke(revocation, time).await;
-        let disconnected = ended.map_err(|refused| match refused {
-            NotRevoked::BadName => AdminProblem::bad_request(refused.to_string()),
-            NotRevoked::Full | NotRevoked::NoTokens => {
-                AdminProblem::new(StatusCode::CONFLICT, refused.to_string())
-            }
-        })?;
+        let disconnected = self.put_revocation(call).await?;
         self.keep().await?;
         Ok(Disconnected { disconnected })
     }
 
+    /// The same, and nothing is kept.
+    pub(crate) async fn put_revocation(&self, call: &RevokeCall) -> Result<usize, AdminProblem> {
+        let (revocation, time) = call.read()?;
+        let ended = self.handle.revoke(revocation, time).await;
+        ended.map_err(|refused| match refused {
+            NotRevoked::BadName => AdminProblem::bad_request(refused.to_string()),
+            NotRevoked::Full | NotRevoked::NoTokens => {
+                AdminProblem::new(StatusCode::CONFLICT, refused.to_string())
+            }
+        })
+    }
+
     /// What is in force outlives the process from here on, if there is a file for it.
-    async fn keep(&self) -> Result<(), AdminProblem> {
+    pub(crate) async fn keep(&self) -> Result<(), AdminProblem> {
         let Some(keeper) = &self.keeper else {
             return Ok(());
         };

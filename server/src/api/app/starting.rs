@@ -50,7 +50,7 @@ impl App {
         };
         let bridge = match cluster {
             Some((cluster, view)) => {
-                let prepared = PreparedBridge::new(cluster, orders);
+                let prepared = PreparedBridge::new(cluster, orders, config.same_user);
                 let (prepared, ways) = prepared.map_err(|error| StartError::Io {
                     what: "joining the cluster".into(),
                     source: std::io::Error::other(error),

@@ -105,6 +105,7 @@ mod tests {
                 connections: 0,
                 rooms: 0,
                 users: 0,
+                knows_all: false,
             };
             assert!(view.hear(*run, name, NodeNews::Alive(facts)));
         }

@@ -22,6 +22,11 @@ pub(crate) struct Shares {
     sums: BTreeMap<TopicName, u64>,
     /// Members of rooms that keep presence, of which the rooms do not know what has become.
     changed: BTreeSet<(u64, Arc<str>, PresenceKey)>,
+    /// Rooms that had no member at these nodes and have one, or the other way round, since somebody
+    /// has asked. `None`: nobody wants to know.
+    turned: Option<BTreeSet<Arc<str>>>,
+    /// Users of whom these nodes have more connections than before. `None`: nobody wants to know.
+    users: Option<BTreeSet<Arc<str>>>,
     bytes: usize,
     bytes_max: usize,
 }
@@ -88,6 +93,8 @@ impl Shares {
             nodes: BTreeMap::new(),
             sums: BTreeMap::new(),
             changed: BTreeSet::new(),
+            turned: None,
+            users: None,
             bytes: 0,
             bytes_max,
         }
@@ -208,10 +215,53 @@ impl Shares {
 
     fn count(&mut self, topic: TopicName, before: u32, now: u32) {
         let sum = self.sums.entry(topic.clone()).or_default();
-        *sum = *sum + u64::from(now) - u64::from(before);
-        if *sum == 0 {
+        let sum_before = *sum;
+        *sum = sum_before + u64::from(now) - u64::from(before);
+        let is_over = *sum == 0;
+        if is_over {
             self.sums.remove(&topic);
         }
+        match topic {
+            TopicName::Room(room) if (sum_before == 0) != is_over => {
+                self.turned.as_mut().map(|turned| turned.insert(room));
+            }
+            TopicName::User(user) if now > before => {
+                self.users.as_mut().map(|users| users.insert(user));
+            }
+            TopicName::Room(_) | TopicName::User(_) => {}
+        }
+    }
+
+    /// Somebody wants to know from here on which users have more connections than before.
+    pub(crate) fn watch_users(&mut self) {
+        self.users.get_or_insert_default();
+    }
+
+    /// Users of whom these nodes have more connections since they were taken: no more than came.
+    pub(crate) fn take_users(&mut self) -> BTreeSet<Arc<str>> {
+        self.users.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The number of the last word of a node.
+    pub(crate) fn word(&self, run: u64) -> u64 {
+        self.nodes.get(&run).map_or(0, |node| node.number)
+    }
+
+    /// Somebody wants to know from here on which rooms turn.
+    pub(crate) fn watch(&mut self) {
+        self.turned.get_or_insert_default();
+    }
+
+    /// Whether there is something that somebody wants to know, and has not taken.
+    pub(crate) fn has_turned(&self) -> bool {
+        let mut wanted = [&self.turned, &self.users].into_iter().flatten();
+        wanted.any(|wanted| !wanted.is_empty())
+    }
+
+    /// Rooms that had no member at these nodes and have one, or the other way round: no more than
+    /// came and went since they were taken.
+    pub(crate) fn take_turned(&mut self) -> BTreeSet<Arc<str>> {
+        self.turned.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// A member of which its room here does not know what has become, and what that is.

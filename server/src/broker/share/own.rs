@@ -5,8 +5,9 @@
 //! whoever hears all words in their order needs no clock to tell the newer from the older. No
 //! clock and no broker here: the task brings both.
 
+use crate::broker::share::occupancy::{RoomTurn, RoomTurned};
 use crate::broker::share::word::{ShareItem, ShareKey, ShareSays, ShareValue, ShareWord};
-use shardcast_engine::{PresenceKey, PresentThere};
+use shardcast_engine::{PresenceKey, PresentThere, TopicName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub(crate) struct OwnShare {
     number: u64,
     /// Pages that others have asked for.
     telling: TellingAll,
+    /// Rooms that have their first member, or none any more. `None`: nobody wants to know.
+    turned: Option<Vec<RoomTurned>>,
 }
 
 /// Whether all of the share is being told.
@@ -43,11 +46,31 @@ impl OwnShare {
         if is_same {
             return;
         }
-        match value {
-            Some(value) => drop(self.items.insert(key.clone(), value)),
-            None => drop(self.items.remove(&key)),
+        let turn = match value {
+            Some(_) => RoomTurn::Occupied,
+            None => RoomTurn::Vacated,
+        };
+        let before = match value {
+            Some(value) => self.items.insert(key.clone(), value),
+            None => self.items.remove(&key),
+        };
+        if let Some(turned) = &mut self.turned
+            && before.is_some() != (turn == RoomTurn::Occupied)
+            && let ShareKey::Topic(TopicName::Room(room)) = &key
+        {
+            turned.push((room.clone(), turn));
         }
         self.changed.insert(key);
+    }
+
+    /// Somebody wants to know from here on which rooms turn.
+    pub(crate) fn watch(&mut self) {
+        self.turned.get_or_insert_default();
+    }
+
+    /// Rooms that have turned since they were taken.
+    pub(crate) fn take_turned(&mut self) -> Vec<RoomTurned> {
+        self.turned.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// These are all rooms and users behind one up to another; `None`: from the first, up to the
@@ -118,6 +141,11 @@ impl OwnShare {
             } => *asked_again = true,
             TellingAll::From { after: None, .. } => {}
         }
+    }
+
+    /// The number of the last word that changed something, or was a page.
+    pub(crate) fn word(&self) -> u64 {
+        self.number
     }
 
     /// Whether there is something to be told.
@@ -205,7 +233,7 @@ pub(crate) fn until(upto: Option<&ShareKey>) -> Bound<&ShareKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shardcast_engine::{PresenceState, TopicName};
+    use shardcast_engine::PresenceState;
 
     fn room(name: &str) -> ShareKey {
         ShareKey::Topic(TopicName::Room(name.into()))

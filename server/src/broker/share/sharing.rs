@@ -8,9 +8,12 @@ use crate::broker::adapter::{Broker, Link, Outbound};
 use crate::broker::counts::BridgeCount;
 use crate::broker::node::ClusterNode;
 use crate::broker::share::own::OwnShare;
+use crate::broker::share::seats::SeatsOfUsers;
+use crate::broker::share::turning::RoomTurns;
 use crate::broker::share::word::{ShareKey, ShareSays, ShareValue, ShareWord};
 use crate::broker::subscribing::events_of;
 use crate::broker::telling::to_all_nodes;
+use crate::broker::view::NodeReplace;
 use crate::session::handle::Handle;
 use crate::wire::connection_id::ConnectionId;
 use shardcast_engine::{
@@ -37,6 +40,10 @@ pub(crate) struct Sharing<B> {
     restarts: u64,
     every: Duration,
     told: Instant,
+    /// `None`: nobody watches rooms.
+    turns: Option<RoomTurns>,
+    /// `None`: users may have any number of connections.
+    seats: Option<SeatsOfUsers>,
 }
 
 /// Each node says so often in a lease that it is there, and asks so often for what it has missed.
@@ -69,12 +76,15 @@ impl<B: Broker> Sharing<B> {
             EventKind::Presence,
         ];
         let events = events_of(&node.engine, &kinds).await?;
+        let mut own = OwnShare::default();
         Some(Sharing {
             link: broker.link(),
+            turns: RoomTurns::new(&node, &mut own),
+            seats: SeatsOfUsers::new(&node),
             node,
             broker,
             events,
-            own: OwnShare::default(),
+            own,
             lost: 0,
             restarts: restarts_of(&counters),
             counters,
@@ -101,9 +111,27 @@ impl<B: Broker> Sharing<B> {
                 _ = alive.tick() => self.say_alive().await,
                 event = self.events.recv_async() => match event {
                     Some(event) => self.take(&event),
-                    None => return,
+                    None => {
+                        if let Some(turns) = &mut self.turns {
+                            turns.look_last(&mut self.own).await;
+                        }
+                        return;
+                    }
                 },
+                () = view.turned.notified() => {}
                 () = sleep_until(due), if self.has_words() => {}
+                () = turns_due(self.turns.as_ref()) => {}
+                asked = next_asked(self.seats.as_mut()) => {
+                    if let (Some(seats), Some(asked)) = (&mut self.seats, asked) {
+                        seats.replace(&asked).await;
+                    }
+                }
+            }
+            if let Some(turns) = &mut self.turns {
+                turns.look(&mut self.own).await;
+            }
+            if let Some(seats) = &mut self.seats {
+                seats.look().await;
             }
             if self.has_words() && Instant::now() >= due {
                 self.tell().await;
@@ -114,6 +142,7 @@ impl<B: Broker> Sharing<B> {
             }
             if (lost, restarts) != (self.lost, self.restarts) {
                 (self.lost, self.restarts) = (lost, restarts);
+                self.seats.as_mut().map(SeatsOfUsers::forget);
                 looked = self.look_through().await;
             }
         }
@@ -134,6 +163,9 @@ impl<B: Broker> Sharing<B> {
     }
 
     fn apply(&mut self, event: &Event) {
+        if let Some(seats) = &mut self.seats {
+            seats.take(event, &self.own);
+        }
         match event {
             Event::Joined { topic, members, .. } | Event::Left { topic, members, .. } => {
                 self.own
@@ -286,6 +318,23 @@ impl<B: Broker> Sharing<B> {
             .filter_map(|word| to_all_nodes(&self.node, Data::Binary(&word.write())))
             .collect();
         let _lost = self.broker.publish(&batch).await;
+    }
+}
+
+/// Waits until rooms are to be looked at, if somebody watches them.
+async fn turns_due(turns: Option<&RoomTurns>) {
+    match turns {
+        Some(turns) => sleep(Duration::from_millis(turns.due_in_ms())).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until another node asks for something about users, or one is to be looked at, if they may
+/// have only so many.
+async fn next_asked(seats: Option<&mut SeatsOfUsers>) -> Option<NodeReplace> {
+    match seats {
+        Some(seats) => seats.next_asked().await,
+        None => std::future::pending().await,
     }
 }
 

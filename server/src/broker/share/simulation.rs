@@ -217,6 +217,7 @@ impl SimSharing {
                     connections: 0,
                     rooms: 0,
                     users: 0,
+                    knows_all: false,
                 };
                 sharer.nodes.hear(run, "x", facts, now_ms);
                 continue;

@@ -15,6 +15,9 @@ const PAGE: &str = include_str!("../../../docs/metrics.md");
 const DASHBOARD: &str = include_str!("../../../deploy/grafana-dashboard.json");
 const RULES: &str = include_str!("../../../deploy/prometheus-rules.yml");
 
+/// A node whose broker is away: it shows what it would count.
+const OF_A_CLUSTER: &str = "[cluster]\nbroker = \"redis\"\nurl = \"redis://127.0.0.1:1\"\n";
+
 /// The sum of a family's samples that bear this label.
 #[track_caller]
 fn labelled(served: &Served, name: &str, label: &str) -> f64 {
@@ -145,7 +148,10 @@ fn families(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
 fn the_page_lists_every_family_as_it_is() {
     let folder = Folder::new("page");
     let store = folder.0.join("store");
-    let served = folder.serve(&format!("[persistence]\npath = '{}'\n", store.display()));
+    let served = folder.serve(&format!(
+        "{OF_A_CLUSTER}[persistence]\npath = '{}'\n",
+        store.display()
+    ));
     let (_, text) = served.ask("/metrics");
     let mut listed = BTreeMap::new();
     for row in PAGE.lines().filter(|line| line.starts_with("| `")) {
@@ -271,7 +277,7 @@ fn names(query: &str) -> BTreeSet<&str> {
 #[test]
 fn a_real_prometheus_takes_them_and_every_query() {
     let folder = Folder::new("prometheus");
-    let served = folder.serve("");
+    let served = folder.serve(OF_A_CLUSTER);
     let mut member = client(&served);
     member.join("free:a");
     let prometheus = Prometheus::start(&folder, &served);

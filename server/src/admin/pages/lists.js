@@ -94,6 +94,11 @@ function slowest() {
   };
 }
 
+function wayOut({ connected, round_trip_micros, sent_waiting, received_waiting, lost, gaps, repaired }) {
+  const way = connected ? `${(round_trip_micros / 1000).toFixed(1)} ms there and back` : 'no connection';
+  return `Broker: ${way}, ${count(sent_waiting + received_waiting)} waiting, ${count(lost)} lost, ${count(gaps)} gaps, ${count(repaired)} repaired.`;
+}
+
 function nodes() {
   const show = rows($('nodes'), [
     { class: 'left name', text: ({ name, own }) => (own ? `${name} (this one)` : name) },
@@ -108,6 +113,7 @@ function nodes() {
     if (now.node === undefined || beats % EVERY.nodes) return;
     const answer = await call('/api/cluster');
     show(answer.nodes.map((node) => ({ ...node, own: node.name === answer.node })));
+    write($('broker-state'), wayOut(answer.broker));
   };
 }
 

@@ -221,14 +221,14 @@ impl Shares {
         if is_over {
             self.sums.remove(&topic);
         }
-        match topic {
-            TopicName::Room(room) if (sum_before == 0) != is_over => {
-                self.turned.as_mut().map(|turned| turned.insert(room));
+        match (topic, &mut self.turned, &mut self.users) {
+            (TopicName::Room(room), Some(turned), _) if (sum_before == 0) != is_over => {
+                turned.insert(room);
             }
-            TopicName::User(user) if now > before => {
-                self.users.as_mut().map(|users| users.insert(user));
+            (TopicName::User(user), _, Some(users)) if now > before => {
+                users.insert(user);
             }
-            TopicName::Room(_) | TopicName::User(_) => {}
+            _ => {}
         }
     }
 

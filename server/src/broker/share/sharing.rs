@@ -142,7 +142,9 @@ impl<B: Broker> Sharing<B> {
             }
             if (lost, restarts) != (self.lost, self.restarts) {
                 (self.lost, self.restarts) = (lost, restarts);
-                self.seats.as_mut().map(SeatsOfUsers::forget);
+                if let Some(seats) = &mut self.seats {
+                    seats.forget();
+                }
                 looked = self.look_through().await;
             }
         }

@@ -320,7 +320,7 @@ fn who_comes_later_hears_what_operators_have_said() {
 fn backend() -> (u16, std::sync::mpsc::Receiver<(String, String)>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = listener.local_addr().expect("it listens").port();
-    let (told, turns) = std::sync::mpsc::channel();
+    let (told, turns) = std::sync::mpsc::sync_channel(1_024);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { return };
@@ -331,7 +331,7 @@ fn backend() -> (u16, std::sync::mpsc::Receiver<(String, String)>) {
     (port, turns)
 }
 
-fn answer(stream: TcpStream, told: &std::sync::mpsc::Sender<(String, String)>) {
+fn answer(stream: TcpStream, told: &std::sync::mpsc::SyncSender<(String, String)>) {
     let mut reader = std::io::BufReader::new(stream);
     loop {
         let mut length = 0;

@@ -303,7 +303,7 @@ mod tests {
             all.extend(told.into_iter().map(|(room, _)| room.to_string()));
         }
         all.sort();
-        let mut expected = names.clone();
+        let mut expected = names;
         expected.sort();
         assert_eq!(all, expected, "each once");
         assert!(counts.iter().all(|count| *count > 50), "{counts:?}");

@@ -102,7 +102,7 @@ impl PreparedBridge {
             engine: running.handle(),
             counts: view.counts.clone(),
             view,
-            partitions: self.cluster.partitions.map(Partitions::new),
+            partitions: self.cluster.room_partitions.map(Partitions::new),
             same_user: self.same_user,
         };
         let runtime = Builder::new_current_thread().enable_all().build()?;

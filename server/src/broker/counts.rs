@@ -250,7 +250,7 @@ const GAPS: (&str, &str) = (
 );
 const RECEIVED_ELSEWHERE: (&str, &str) = (
     "cluster_received_elsewhere",
-    "Messages of other nodes to rooms without a member here, which share their partition with one that has some (cluster.partitions).",
+    "Messages of other nodes to rooms without a member here, which share their partition with one that has some (cluster.room_partitions).",
 );
 const SENT_WAITING: (&str, &str) = (
     "cluster_sent_waiting",

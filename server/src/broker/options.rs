@@ -21,7 +21,7 @@ pub struct Cluster {
     /// Into how many subjects fast rooms are put, where rooms are very many: a node hears all that
     /// is published to the partitions of its rooms. All nodes have the same. `None`: each room has
     /// its own.
-    pub partitions: Option<NonZeroU16>,
+    pub room_partitions: Option<NonZeroU16>,
     /// What the node is called: 1 to 64 of `A-Z a-z 0-9 _ -`, unlike all others.
     pub node: String,
     /// What its addresses at the broker begin with: 1 to 64 of `A-Z a-z 0-9 _ -`. Clusters with
@@ -105,8 +105,8 @@ impl Cluster {
     pub const LEASE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
     /// What [`Cluster::linger`] may be.
     pub const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
-    /// Most that [`Cluster::partitions`] may be.
-    pub const PARTITIONS_MAX: u16 = 4_096;
+    /// Most that [`Cluster::room_partitions`] may be.
+    pub const ROOM_PARTITIONS_MAX: u16 = 4_096;
     /// What [`Cluster::queue_messages`] may be.
     pub const QUEUE: RangeInclusive<usize> = 64..=1 << 20;
     /// What [`Cluster::queue_bytes`] may be.
@@ -121,7 +121,7 @@ impl Cluster {
             broker,
             urls: vec![url.into()],
             sentinel: None,
-            partitions: None,
+            room_partitions: None,
             node: node.into(),
             prefix: "shardcast".to_owned(),
             credentials: Credentials::default(),
@@ -153,9 +153,9 @@ impl Cluster {
                 "1s to 5m",
             ),
             (
-                "partitions",
-                self.partitions
-                    .is_none_or(|count| count.get() <= Self::PARTITIONS_MAX),
+                "room_partitions",
+                self.room_partitions
+                    .is_none_or(|count| count.get() <= Self::ROOM_PARTITIONS_MAX),
                 "1 to 4096",
             ),
             ("linger", Self::LINGER.contains(&self.linger), "0s to 5m"),

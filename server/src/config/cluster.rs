@@ -14,7 +14,7 @@ pub(crate) struct ClusterSettings {
     pub(super) broker: BrokerChoice,
     pub(super) urls: BrokerUrls,
     pub(super) sentinel: Word,
-    pub(super) partitions: Option<usize>,
+    pub(super) room_partitions: Option<usize>,
     pub(super) node: NodeName,
     pub(super) prefix: ClusterPrefix,
     pub(super) user: Word,
@@ -70,7 +70,7 @@ impl Default for ClusterSettings {
             broker: BrokerChoice::default(),
             urls: BrokerUrls::default(),
             sentinel: Word::default(),
-            partitions: None,
+            room_partitions: None,
             node: NodeName::default(),
             prefix: ClusterPrefix(prefix),
             user: Word::default(),
@@ -149,7 +149,7 @@ impl ClusterSettings {
         Ok(Some(Cluster {
             urls: self.urls.0.clone(),
             sentinel: self.sentinel.0.clone(),
-            partitions: self.partitions.and_then(partitions_of),
+            room_partitions: self.room_partitions.and_then(partitions_of),
             prefix: self.prefix.0.clone(),
             credentials: Credentials {
                 user: self.user.0.clone(),

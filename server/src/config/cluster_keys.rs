@@ -28,12 +28,12 @@ pub(super) const SENTINEL: Key = Key {
     kind: ValueKind::Other(WORD_RULE, |settings| &mut settings.cluster.sentinel),
 };
 
-pub(super) const PARTITIONS: Key = Key {
-    name: "cluster.partitions",
+pub(super) const ROOM_PARTITIONS: Key = Key {
+    name: "cluster.room_partitions",
     flag: None,
     what: "Into how many addresses at the broker all fast rooms are put, the same at all nodes: for hundreds of thousands of rooms that come and go. A node then hears all that is published to the partitions that its rooms are in, and lets go of what is for others. none: each room has its own.",
-    kind: ValueKind::SomeCount(1..=Cluster::PARTITIONS_MAX as usize, |settings| {
-        &mut settings.cluster.partitions
+    kind: ValueKind::SomeCount(1..=Cluster::ROOM_PARTITIONS_MAX as usize, |settings| {
+        &mut settings.cluster.room_partitions
     }),
 };
 

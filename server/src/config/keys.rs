@@ -274,7 +274,7 @@ pub(super) static KEYS: &[Key] = &[
     cluster_keys::BROKER,
     cluster_keys::URL,
     cluster_keys::SENTINEL,
-    cluster_keys::PARTITIONS,
+    cluster_keys::ROOM_PARTITIONS,
     cluster_keys::NODE,
     cluster_keys::PREFIX,
     cluster_keys::USER,

@@ -484,7 +484,7 @@ fn rooms_that_share_partitions_hear_what_is_theirs() {
     let Some(mut redis) = Redis::start() else {
         return;
     };
-    let [a, b, c] = ["a", "b", "c"].map(|name| node_of(&redis, name, "partitions = 2\n", ""));
+    let [a, b, c] = ["a", "b", "c"].map(|name| node_of(&redis, name, "room_partitions = 2\n", ""));
     for node in [&a, &b, &c] {
         await_subjects(node, OWN);
     }

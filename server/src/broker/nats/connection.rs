@@ -219,6 +219,8 @@ mod tests {
             queue_messages: 1,
             queue_bytes: 1,
             partitions: 8,
+            room_partitions: None,
+            sentinel: None,
         };
         let shared = NatsShared::new(NatsDial::new(&cluster).expect("a server"));
         let (near, mut far) = tokio::io::duplex(64);

@@ -234,7 +234,6 @@ fn maps() {
         [namespaces.cursors]
         join = "users"
         publish = "users"
-        presence = "nobody"
         history = 100
         history_ttl = "5m"
         history_read = "anyone"

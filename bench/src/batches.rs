@@ -74,15 +74,15 @@ fn round(plan: Batches, places: &Places) -> io::Result<(u64, u64)> {
     }
     let begun = server.cpu_ns()?;
     for number in 0..plan.publishes + WINDOW {
+        if number >= WINDOW {
+            publisher.hear_of("ack")?;
+            member.hear_of("message")?;
+        }
         if number < plan.publishes {
             let room = number % ROOMS;
             publisher.say(format!(
                 r#"{{"type":"broadcast","id":{number},"room":"r{room}","report":true,"data":{data}}}"#
             ))?;
-        }
-        if number >= WINDOW {
-            publisher.hear_of("ack")?;
-            member.hear_of("message")?;
         }
     }
     Ok((of_batch, server.cpu_ns()? - begun))

@@ -116,6 +116,11 @@ fn a_subscription_is_the_same_in_both_encodings() {
     check_same(
         r#"{"id":7,"subscribe":{"channel":"c","type":1}}"#,
         &[id(), bytes(5, &[bytes(1, b"c"), number(15, 1)].concat())],
+        &["Subscribe", "map: Some(MapStep { phase: Live"],
+    );
+    check_same(
+        r#"{"id":7,"subscribe":{"channel":"c","type":9}}"#,
+        &[id(), bytes(5, &[bytes(1, b"c"), number(15, 9)].concat())],
         &["Unavailable"],
     );
     check_same(

@@ -124,8 +124,16 @@ fn the_lists_are_read_again_on_sighup() {
         program.errors().contains("127.0.0.300")
     });
     assert_eq!(knock(loopback(8), server, &[]).0, 403);
+    // Another proxy is believed from now on.
+    write("block = '127.0.0.8'\ntrusted_proxies = '127.0.0.9'");
+    program.signal("HUP");
+    wait_until("the proxy speaks for its clients", || {
+        let said = |client| [format!("X-Forwarded-For: 127.0.0.{client}")];
+        let through = |client| knock(loopback(9), server, &[&said(client)[0]]).0;
+        through(8) == 403 && through(7) == 101
+    });
     // What needs a restart is told, too.
-    write("block = 'none'\ntrusted_proxies = '127.0.0.9'");
+    write("block = 'none'\n[limits]\nmax_connections = 1000");
     program.signal("HUP");
     wait_until("nobody is blocked", || {
         knock(loopback(8), server, &[]).0 == 101

@@ -204,6 +204,11 @@ fn refusals_have_the_numbers_of_the_protocol() {
         (json!({"subscribe": {"channel": "a\u{1}"}}), 107, false),
         (
             json!({"subscribe": {"channel": "a", "type": 1}}),
+            107,
+            false,
+        ),
+        (
+            json!({"subscribe": {"channel": "a", "type": 9}}),
             108,
             false,
         ),

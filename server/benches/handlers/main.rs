@@ -36,7 +36,6 @@ const PIECES: &[Piece] = &[
     piece("dialect/json-rpc", || ask_in(JsonRpc)),
     piece("dialect/messagepack", || ask_in(MessagePack)),
     piece("room/native-json", || publish(&[NativeJson; 3])),
-    piece("room/join-leave", join_and_leave),
     piece("room/two-dialects", || {
         publish(&[NativeJson, NativeJson, JsonRpc])
     }),
@@ -202,24 +201,5 @@ fn publish(dialects: &[Dialect]) -> Box<dyn FnMut()> {
     Box::new(move || {
         office.arrive(0, &said);
         office.settle(members);
-    })
-}
-
-/// A client that is in many rooms joins one more, and leaves it.
-fn join_and_leave() -> Box<dyn FnMut()> {
-    const ROOMS: usize = 100;
-    let app =
-        App::new().on_opened(|cx| (0..ROOMS).try_for_each(|room| cx.join(&format!("{room}"))));
-    let mut office = Office::new(app, &[NativeJson]);
-    office.settle(0);
-    let said = ["join_room", "leave_room"].map(|kind| {
-        let request = format!(r#"{{"type":"{kind}","id":1,"room":"one-more"}}"#);
-        client_frame(Kind::Text, request.as_bytes())
-    });
-    Box::new(move || {
-        for said in &said {
-            office.arrive(0, said);
-            office.settle(1);
-        }
     })
 }

@@ -79,7 +79,7 @@ fn a_long_info_is_not_shown_and_changes_no_message() {
     assert!(shown.hear().contains(r#""id":1"#));
     shown.say(r#"{"id":2,"subscribe":{"channel":"chat"}}"#);
     assert!(shown.hear().contains(r#""id":2"#));
-    for length in [10, 1_022, 1_023, 5_000, 10_000] {
+    for length in [10, 1_022, 1_023, 5_000] {
         let info = json!("x".repeat(length));
         let (mut speaker, _) = connected(&served, &with("info", info.clone()));
         assert_eq!(ask(&mut speaker, &join("chat")), "joined");

@@ -471,6 +471,7 @@ fn a_user_has_as_many_connections_at_all_nodes_as_it_may() {
         let joined = left.hear();
         assert!(joined.contains(r#""type":"joined""#), "{joined}");
         drop((old, new));
+        wait_until("nobody is left", || knows(&a, 0) && knows(&b, 0));
         // Both at once: one of them stays in the end.
         let both = [client(&a), client(&b)];
         wait_until("one is left", || knows(&a, 1) && knows(&b, 1));

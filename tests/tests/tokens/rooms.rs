@@ -64,7 +64,10 @@ fn join(room: &str) -> Value {
 #[test]
 fn a_long_info_is_not_shown_and_changes_no_message() {
     let folder = Folder::new();
-    let served = served(&folder, "[centrifuge]\nenabled = true\n");
+    let secret = folder.write("secret", SECRET);
+    let served = serve(&format!(
+        "[auth]\ntokens = \"optional\"\nmax_token_bytes = \"16KiB\"\n[auth.keys.main]\nsecret_file = \"{secret}\"\n"
+    ));
     let (mut other, _) = connected(&served, &claims());
     assert_eq!(ask(&mut other, &join("chat")), "joined");
     // Somebody is there who is shown what tokens say of their bearers.

@@ -60,7 +60,7 @@ fn round(plan: Batches, places: &Places) -> io::Result<(u64, u64)> {
     });
     let requests: Vec<String> = requests.collect();
     let batch = format!(r#"{{"requests":[{}]}}"#, requests.join(","));
-    let mut operator = Operator::connect(server.admin())?;
+    let operator = Operator::new(server.admin());
     let begun = server.cpu_ns()?;
     let answer = operator.post("/api/batch", &batch)?;
     for _ in 0..plan.publishes {

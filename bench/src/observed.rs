@@ -58,7 +58,7 @@ fn round(plan: Observed, server: &Subject, is_scraped: bool) -> io::Result<u64> 
         member.say(r#"{"type":"join_room","id":1,"room":"r"}"#)?;
         member.hear_of("joined")?;
     }
-    let mut operator = Operator::connect(server.admin())?;
+    let operator = Operator::new(server.admin());
     let mut scraped = Instant::now();
     let begun = server.cpu_ns()?;
     let mut sent = 0;

@@ -1,5 +1,5 @@
-//! An operator: one connection to a server's admin port that is kept, and asks one thing after the
-//! other. Called by `scraped`, `batches` and `observed`.
+//! An operator: asks a server's admin port one thing after the other, each on a connection of its
+//! own, as the port has it. Called by `scraped`, `batches` and `observed`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,53 +9,46 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// See above.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Operator {
-    stream: BufReader<TcpStream>,
+    address: SocketAddr,
 }
 
 impl Operator {
-    /// Connects.
-    ///
-    /// # Errors
-    /// Nobody listens there.
-    pub(crate) fn connect(address: SocketAddr) -> io::Result<Operator> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Operator {
-            stream: BufReader::new(stream),
-        })
+    /// For the admin port at this address.
+    pub(crate) fn new(address: SocketAddr) -> Operator {
+        Operator { address }
     }
 
     /// The body of the answer to a GET.
     ///
     /// # Errors
     /// The server is gone, or answers with another status than 200.
-    pub(crate) fn get(&mut self, path: &str) -> io::Result<Vec<u8>> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        self.answer()
+    pub(crate) fn get(self, path: &str) -> io::Result<Vec<u8>> {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
     /// The same of a call with a body in JSON.
     ///
     /// # Errors
     /// Alike.
-    pub(crate) fn post(&mut self, path: &str, json: &str) -> io::Result<Vec<u8>> {
+    pub(crate) fn post(self, path: &str, json: &str) -> io::Result<Vec<u8>> {
         let length = json.len();
-        let request = format!(
+        self.ask(&format!(
             "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
-        );
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        self.answer()
+        ))
     }
 
-    fn answer(&mut self) -> io::Result<Vec<u8>> {
-        let (first, length) = read_head(&mut self.stream)?;
+    fn ask(self, request: &str) -> io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.write_all(request.as_bytes())?;
+        let mut stream = BufReader::new(stream);
+        let (first, length) = read_head(&mut stream)?;
         let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
+        stream.read_exact(&mut body)?;
         match first.split(' ').nth(1) {
             Some("200") => Ok(body),
             _ => Err(io::Error::other(format!(

@@ -53,7 +53,7 @@ pub(crate) fn scraped(plan: Scraped, places: &Places) -> io::Result<Figures> {
         return Err(io::Error::other(few));
     }
     thread::sleep(SETTLES);
-    let mut operator = Operator::connect(server.admin())?;
+    let operator = Operator::new(server.admin());
     operator.get("/metrics")?;
     let mut figures = Figures::default();
     for number in 1..=plan.scrapes {

@@ -4,6 +4,7 @@
 //! no name of a user means a wildcard. Used by the adapter and its log.
 
 use crate::broker::adapter::KeptInLog;
+use crate::broker::agreed::agreed_hash;
 use crate::broker::nats::wire::SAID_BYTES_MAX;
 use crate::broker::subject::Subject;
 use std::fmt::Write;
@@ -81,7 +82,7 @@ impl NatsStreamPlace {
         NatsStreamPlace {
             class: format!("e{}-t{}", keep.entries_max, milliseconds(keep.ttl)),
             partitions,
-            partition: hash(room) % partitions as u64,
+            partition: agreed_hash(room.bytes()) % partitions as u64,
         }
     }
 
@@ -134,13 +135,6 @@ pub(super) fn epoch_of(stream: &str) -> Option<u64> {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// FNV-1a: all nodes of a cluster must agree on it.
-fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod nodes;
 mod ordering;
 mod publishing;
 mod resp;
-mod threads;
 mod turnover;
 mod work;
 

@@ -47,6 +47,7 @@ pub mod statistics;
 pub mod storm;
 mod subject;
 pub mod table;
+mod threads;
 pub mod tokens;
 mod uploads;
 pub mod work;

@@ -6,6 +6,7 @@ use crate::child::Child;
 use crate::command;
 use crate::prepare::Places;
 use crate::server::Server;
+use crate::threads::threads_ns;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -66,7 +67,7 @@ impl Subject {
     /// # Errors
     /// The kernel keeps no such figure (`CONFIG_SCHEDSTATS`, since Linux 2.6).
     pub(crate) fn cpu_ns(&self) -> io::Result<u64> {
-        self.cpu_ns_of(|_| true)
+        threads_ns(self.child.id(), |_| true)
     }
 
     /// The same of its shards' threads.
@@ -74,23 +75,7 @@ impl Subject {
     /// # Errors
     /// Alike.
     pub(crate) fn shards_ns(&self) -> io::Result<u64> {
-        self.cpu_ns_of(|name| name.starts_with("shard"))
-    }
-
-    fn cpu_ns_of(&self, counts: impl Fn(&str) -> bool) -> io::Result<u64> {
-        let mut ns = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let thread = thread?.path();
-            if !counts(&fs::read_to_string(thread.join("comm"))?) {
-                continue;
-            }
-            let text = fs::read_to_string(thread.join("schedstat"))?;
-            let first = text.split_whitespace().next();
-            ns += first
-                .and_then(|word| word.parse::<u64>().ok())
-                .ok_or_else(|| io::Error::other(format!("not a schedstat: {text:?}")))?;
-        }
-        Ok(ns)
+        threads_ns(self.child.id(), |name| name.starts_with("shard"))
     }
 
     /// Resident memory that is its own, in bytes: `RssAnon` of proc_pid_status(5).

@@ -1,4 +1,4 @@
-//! What threads of a process have cost. Used by the parts of the work.
+//! What threads of a process have cost. Used by works that start processes of their own.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::io;
 ///
 /// # Errors
 /// The process has ended, or the kernel keeps no such figure (`CONFIG_SCHEDSTATS`).
-pub(super) fn threads_ns(process: u32, is_such: impl Fn(&str) -> bool) -> io::Result<u64> {
+pub(crate) fn threads_ns(process: u32, is_such: impl Fn(&str) -> bool) -> io::Result<u64> {
     let mut ns = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
         let thread = thread?.path();

@@ -2,7 +2,7 @@
 //! own. Gone when dropped. Used by the parts of the work.
 
 use crate::cluster::resp::Resp;
-use crate::cluster::threads::threads_ns;
+use crate::threads::threads_ns;
 use clap::ValueEnum;
 use std::fmt;
 use std::io;

@@ -3,11 +3,11 @@
 
 use crate::caller::{Caller, ReceiveBuffer};
 use crate::cluster::broker::MeasuredBroker;
-use crate::cluster::threads::threads_ns;
 use crate::prepare::Places;
 use crate::product::NATIVE;
 use crate::server::Server;
 use crate::subject::Subject;
+use crate::threads::threads_ns;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

@@ -333,7 +333,8 @@ pub struct Publish<'b> {
     pub keys: Option<Box<PublishKeys<'b>>>,
 }
 
-/// Keys of a publish to rooms that keep something, each of 1 to [`KEY_BYTES_MAX`] bytes.
+/// Keys of a publish to rooms that keep something, each of 1 to [`KEY_BYTES_MAX`] bytes: but the
+/// length of a key with a [`change`](Self::change) is not checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishKeys<'b> {
     /// `key`: a publish with the same key again is none.

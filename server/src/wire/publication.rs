@@ -132,7 +132,7 @@ pub(crate) fn content_of_elsewhere(
     added: Added,
     bytes_max: usize,
 ) -> Option<Content> {
-    let (mut data, mut encoding) = (publication.data, publication.data_encoding);
+    let (mut data, mut encoding) = untraced(publication.data, publication.data_encoding)?;
     if encoding.0 >= SIGNED_JSON.0 {
         let signed = SignedParts::of(data, encoding)?;
         if !is_sender(signed.sender()) {
@@ -489,6 +489,8 @@ pub(crate) fn acks_of(dialect: Dialect) -> JoinAcks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::traced::TracedData;
+    use shardcast_protocol::trace_parent::TraceParent;
 
     #[test]
     fn signed_data_reads_back() {
@@ -528,17 +530,69 @@ mod tests {
         }
     }
 
+    /// What another node brings to a room.
+    fn brought(data: Data<'_>, data_encoding: DataEncoding) -> Publication<'_> {
+        Publication {
+            topic: Some(Topic::Room("r")),
+            kind: PublicationKind::Elsewhere { from: "0-1@n" },
+            data,
+            data_encoding,
+        }
+    }
+
+    fn taken(data: Data<'_>, data_encoding: DataEncoding) -> bool {
+        let publication = brought(data, data_encoding);
+        content_of_elsewhere(|_| true, &publication, Added::Nothing, 1_000).is_some()
+    }
+
+    #[test]
+    fn what_another_node_brings_may_belong_to_a_trace() {
+        const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let trace = TraceParent::parse(TRACE).expect("it is one");
+        let signed = |value| SignedData::new("ann", "{}", value);
+        let json = Value::Json(Raw::of_serializer("[1]"));
+        let values = [json, Value::Pack(Pack::NIL), Value::Bytes(b"x")];
+        let plain = values.map(data_of);
+        let signed = values.map(signed);
+        let every = plain
+            .into_iter()
+            .chain(signed.iter().map(SignedData::as_data));
+        for said in every {
+            let traced = TracedData::new(trace, said);
+            let (data, encoding) = traced.as_data();
+            assert!(taken(data, encoding), "{said:?}");
+            // Members are told of the trace, too.
+            let json = EncodingId::new(Dialect::NativeJson.index());
+            let frame = encode(json, &brought(data, encoding), None).expect("it can be said");
+            let (_, payload) = frame::written(frame.bytes());
+            let text = str::from_utf8(&frame.bytes()[payload]).expect("JSON");
+            let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
+            assert_eq!(value["traceparent"], TRACE, "{said:?}");
+        }
+        // With a trace in front it is looked at all the same.
+        for text in ["", "1\n", "[1", "1 2"] {
+            let traced = TracedData::new(trace, (Data::Text(text), JSON));
+            let (data, encoding) = traced.as_data();
+            assert!(!taken(data, encoding), "{text}");
+            let signed = format!("{}{text}", "0".repeat(USER_DIGITS + INFO_DIGITS));
+            let traced = TracedData::new(trace, (Data::Text(&signed), SIGNED_JSON));
+            let (data, encoding) = traced.as_data();
+            assert!(!taken(data, encoding), "{text}");
+        }
+        // It says that there is a trace, and there is none.
+        let (_, encoding) = TracedData::new(trace, (Data::Text("1"), JSON)).as_data();
+        for text in [
+            "1",
+            "",
+            &TRACE[1..],
+            "00-0af7651916cd43dd8448eb211c80319c-1",
+        ] {
+            assert!(!taken(Data::Text(text), encoding), "{text}");
+        }
+    }
+
     #[test]
     fn what_another_node_brings_is_looked_at_before_it_is_believed() {
-        let taken = |data: Data<'_>, data_encoding| {
-            let publication = Publication {
-                topic: Some(Topic::Room("r")),
-                kind: PublicationKind::Elsewhere { from: "0-1@n" },
-                data,
-                data_encoding,
-            };
-            content_of_elsewhere(|_| true, &publication, Added::Nothing, 1_000).is_some()
-        };
         let signed = |info, value| SignedData::new("ann", info, value);
         let good = [
             signed("{}", Value::Json(Raw::NULL)),
@@ -569,7 +623,9 @@ mod tests {
         assert!(!taken(Data::Text(&text.replace("{}", "{,")), encoding));
         // The encodings are what they say.
         assert!(!taken(Data::Binary(b"1"), JSON) && !taken(Data::Text("1"), PACK));
-        assert!(!taken(Data::Text("1"), DataEncoding(99)));
+        for unknown in [6, 7, 14, 15, 16, 19, 24, 99, 255] {
+            assert!(!taken(Data::Text("1"), DataEncoding(unknown)), "{unknown}");
+        }
     }
 
     #[test]

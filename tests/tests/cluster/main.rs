@@ -21,3 +21,4 @@ mod scene;
 mod schedules;
 mod store;
 mod the_ground;
+mod traced;

@@ -263,6 +263,34 @@ fn operators_disconnect_and_ban() {
 }
 
 #[test]
+fn a_ban_that_cannot_be_kept_holds_all_the_same() {
+    let files = Files::new("unkept");
+    let served = crate::serve(&format!(
+        "[admin]\ntoken_file = '{}'\nstate_file = '{}'\n",
+        files.path("token"),
+        files.path("state")
+    ));
+    let server = served.address("ws");
+    let (mut one, _) = enter(loopback(51), server);
+    // Where the file is written anew stands a folder.
+    let in_the_way = files.path("state.new");
+    fs::create_dir(&in_the_way).expect("a folder");
+    let whom = json!({"address": "127.0.0.51"});
+    let ban = json!({"address": "127.0.0.51", "for": "10m"});
+    let (status, problem) = call(&served, "/api/ban", ban.clone());
+    assert_eq!(status, 507, "{problem}");
+    assert_eq!(one.frame().0, 0x88, "its connection is closed");
+    assert_eq!(status_from(loopback(51), server, &[]).0, 403);
+    let (status, problem) = call(&served, "/api/unban", whom);
+    assert_eq!(status, 507, "{problem}");
+    assert_eq!(status_from(loopback(51), server, &[]).0, 101);
+    fs::remove_dir(&in_the_way).expect("the folder goes");
+    assert_eq!(call(&served, "/api/ban", ban).0, 200);
+    let kept = fs::read_to_string(files.path("state")).expect("the file");
+    assert!(kept.contains("127.0.0.51"), "{kept}");
+}
+
+#[test]
 fn a_batch_is_audited_call_by_call() {
     let files = Files::new("batch");
     let served = guarded(&files, "");

@@ -316,6 +316,31 @@ fn who_comes_later_hears_what_operators_have_said() {
     std::fs::remove_file(&kept).expect("the file goes");
 }
 
+#[test]
+fn what_a_node_cannot_keep_holds_at_the_others() {
+    let Some(redis) = Redis::start() else { return };
+    let name = format!("shardcast-unkept-{}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    let state = folder.join("state");
+    let admin = format!("[admin]\nstate_file = \"{}\"\n", state.display());
+    let first = node_with(&redis, "first", &admin);
+    let other = node(&redis, "other");
+    for node in [&first, &other] {
+        await_subjects(node, OWN);
+    }
+    // Where the file is written anew stands a folder.
+    std::fs::create_dir(state.with_extension("new")).expect("a folder");
+    let ban = r#"{"address":"127.0.0.1","for":"1h"}"#;
+    assert_eq!(first.call("/api/ban", ban).0, 507);
+    wait_until("the ban holds at the other", || is_banned(&other));
+    let unban = r#"{"address":"127.0.0.1"}"#;
+    assert_eq!(first.call("/api/unban", unban).0, 507);
+    wait_until("the ban is lifted at the other", || !is_banned(&other));
+    drop(first);
+    std::fs::remove_dir_all(&folder).expect("the folder goes");
+}
+
 /// A backend to which everybody is ann, and that is told of rooms: what has become of which.
 fn backend() -> (u16, std::sync::mpsc::Receiver<(String, String)>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");

@@ -190,15 +190,24 @@ impl AdminApi {
     /// Keeps a user, an address or a network out for a time, and closes the connections that it
     /// has.
     pub(crate) async fn ban(&self, call: BanCall) -> Result<Disconnected, AdminProblem> {
-        let banned = self.ban_here(&call).await?;
-        self.tell_nodes("ban", &call)?;
-        Ok(banned)
+        self.put_ban(&call)?;
+        // It is in force: nothing that fails from here on keeps the rest from being done.
+        let told = self.tell_nodes("ban", &call);
+        let enforced = self.enforce(&call).await?;
+        told.map(|()| enforced)
     }
 
     pub(crate) async fn ban_here(&self, call: &BanCall) -> Result<Disconnected, AdminProblem> {
         self.put_ban(call)?;
+        self.enforce(call).await
+    }
+
+    /// Closes the connections of whoever is kept out, and only then waits for the disk: one that is
+    /// full lets nobody stay.
+    async fn enforce(&self, call: &BanCall) -> Result<Disconnected, AdminProblem> {
+        let ended = self.end_banned(call).await;
         self.keep().await?;
-        let disconnected = self.end_banned(call).await?;
+        let disconnected = ended?;
         Ok(Disconnected { disconnected })
     }
 
@@ -229,9 +238,10 @@ impl AdminApi {
             issued_before: call.issued_before.or(of_user),
             ..call
         };
-        let revoked = self.revoke_here(&call).await?;
-        self.tell_nodes("revoke", &call)?;
-        Ok(revoked)
+        let disconnected = self.put_revocation(&call).await?;
+        let told = self.tell_nodes("revoke", &call);
+        self.keep().await?;
+        told.map(|()| Disconnected { disconnected })
     }
 
     pub(crate) async fn revoke_here(
@@ -268,16 +278,22 @@ impl AdminApi {
 
     /// Lifts a ban.
     pub(crate) async fn unban(&self, call: UnbanCall) -> Result<Lifted, AdminProblem> {
-        let lifted = self.unban_here(&call).await?;
-        self.tell_nodes("unban", &call)?;
-        Ok(lifted)
+        let lifted = self.lift(&call)?;
+        let told = self.tell_nodes("unban", &call);
+        self.keep().await?;
+        told.map(|()| Lifted { lifted })
     }
 
     pub(crate) async fn unban_here(&self, call: &UnbanCall) -> Result<Lifted, AdminProblem> {
-        let banned = banishment(call.user.as_deref(), call.address.as_deref())?;
-        let lifted = self.bans.unban(&banned, Instant::now());
+        let lifted = self.lift(call)?;
         self.keep().await?;
         Ok(Lifted { lifted })
+    }
+
+    /// Whether there was a ban, which does not hold any more.
+    fn lift(&self, call: &UnbanCall) -> Result<bool, AdminProblem> {
+        let banned = banishment(call.user.as_deref(), call.address.as_deref())?;
+        Ok(self.bans.unban(&banned, Instant::now()))
     }
 
     /// Closes connections: one, or those that a user, an address or a room has at this moment.

@@ -237,6 +237,7 @@ fn no_history() -> History {
         publications: Vec::new(),
         loss: None,
         more: false,
+        keys: 0,
     }
 }
 

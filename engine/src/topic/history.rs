@@ -176,6 +176,7 @@ impl Topics {
                 publications: publications.collect(),
                 loss,
                 more: false,
+                keys: 0,
             })
         });
         let part = Part::History(page);
@@ -197,6 +198,7 @@ impl Topics {
                 publications: Vec::new(),
                 loss: None,
                 more: false,
+                keys: 0,
             })
         });
         let (part, parcels) = (Part::History(cleared), 1);

@@ -148,6 +148,8 @@ pub struct History {
     pub loss: Option<Loss>,
     /// Of a map: it holds more behind this page.
     pub more: bool,
+    /// Of a map: how many keys it holds; 0 of every other log.
+    pub keys: u32,
 }
 
 impl History {
@@ -161,6 +163,7 @@ impl History {
             publications: Vec::new(),
             loss: Some(Loss::Unavailable),
             more: false,
+            keys: 0,
         }
     }
 }

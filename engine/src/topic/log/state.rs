@@ -109,6 +109,7 @@ impl Log {
             publications: Vec::new(),
             loss: None,
             more: false,
+            keys: u32::try_from(self.map.count()).unwrap_or(u32::MAX),
         };
         let epoch = query.since.and_then(|since| since.epoch);
         if epoch.is_some_and(|epoch| epoch != self.epoch) {

@@ -231,6 +231,7 @@ fn pages_and_what_follows_are_the_map() {
         let all = map.page(None, HistoryQuery::LIMIT_MAX);
         let truth = map.truth(map.said.len() as u64);
         assert_eq!((all.publications.len(), all.more), (truth.len(), false));
+        assert_eq!(all.keys as usize, truth.len());
     }
     assert!(complete > 1_000 && lost > 100, "{complete} {lost}");
 }

@@ -70,6 +70,11 @@ impl RoomHistory {
         self.found.more
     }
 
+    /// Of a map ([`ReadOrder::Map`]): how many keys it holds.
+    pub fn keys(&self) -> u32 {
+        self.found.keys
+    }
+
     /// The messages, in the order asked.
     pub fn messages(&self) -> impl Iterator<Item = HistoryMessage<'_>> {
         let kept = self.found.publications.iter();

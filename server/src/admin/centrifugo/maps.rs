@@ -10,11 +10,12 @@ use super::rooms::{Said, event_with, position_of, publication_of};
 use crate::rooms::history::HistoryMessage;
 use crate::rooms::published::Published;
 use crate::session::handle::Handle;
+use crate::wire::failure::{Failure, unavailable};
 use crate::wire::position::{epoch_text, since_of};
 use serde_json::{Value, json};
-use shardcast_engine::{HistoryQuery, Loss, ReadOrder, Repeat, Since};
+use shardcast_engine::{HistoryQuery, Loss, MapOptions, Position, ReadOrder, Repeat, Since};
 use shardcast_protocol::dialect;
-use shardcast_protocol::dialect::centrifuge::{KeyChange, PUBLICATION};
+use shardcast_protocol::dialect::centrifuge::PUBLICATION;
 
 /// That a channel is a map.
 fn is_map(handle: &Handle, channel: &str) -> Result<(), ApiError> {
@@ -83,6 +84,11 @@ async fn remove_key(
 /// Keys of a page, where nobody has said how many.
 const PAGE_KEYS: u32 = HistoryQuery::LIMIT_MAX;
 
+/// Keys that are looked at for one: so many has the largest map, so whoever has looked at more was
+/// overtaken by those who publish.
+const KEYS_READ_MAX: usize = *MapOptions::KEYS.end() as usize;
+const CHANGES_TOO_FAST: &str = "the map changes faster than it is read: ask again";
+
 fn limit_of(limit: i64) -> u32 {
     u32::try_from(limit).map_or(PAGE_KEYS, |limit| limit.min(PAGE_KEYS))
 }
@@ -114,6 +120,7 @@ pub(crate) async fn read_state(handle: &Handle, asked: MapStateParams) -> Done {
     let mut since = since_of_cursor(&asked.cursor)?;
     let is_of_revision =
         |epoch: &str| asked.revision_epoch.is_empty() || asked.revision_epoch == epoch;
+    let mut read = 0;
     loop {
         let is_one = !asked.key.is_empty();
         let query = HistoryQuery {
@@ -140,6 +147,10 @@ pub(crate) async fn read_state(handle: &Handle, asked: MapStateParams) -> Done {
             .map(|message| publication_of(&message))
             .collect();
         if let (true, true, Some(last)) = (is_one, entries.is_empty(), more) {
+            read += found.messages().count();
+            if read > KEYS_READ_MAX {
+                return Err(Failure::from(unavailable(CHANGES_TOO_FAST)).into());
+            }
             let offset = last;
             let epoch = Some(position.epoch);
             since = Some(Since { epoch, offset });
@@ -183,41 +194,45 @@ pub(crate) async fn read_stream(handle: &Handle, asked: MapStreamParams) -> Done
     }))
 }
 
-/// All keys of a map, as it is while they are read.
-async fn keys_of(handle: &Handle, channel: &str) -> Result<Vec<String>, ApiError> {
-    let (mut keys, mut since) = (Vec::new(), None);
+pub(crate) async fn stats(handle: &Handle, asked: ChannelParams) -> Done {
+    is_map(handle, &asked.channel)?;
+    let query = HistoryQuery {
+        since: None,
+        limit: 0,
+        order: ReadOrder::Map,
+    };
+    let found = handle.history(&asked.channel, query).await?;
+    Ok(json!({ "num_keys": found.keys() }))
+}
+
+/// Removes the keys that there are, one by one: members are told of each. A key that is published
+/// meanwhile stands behind them, and stays.
+pub(crate) async fn clear(handle: &Handle, asked: ChannelParams) -> Done {
+    is_map(handle, &asked.channel)?;
+    let (mut since, mut end) = (None, None);
     loop {
         let query = HistoryQuery {
             since,
             limit: PAGE_KEYS,
             order: ReadOrder::Map,
         };
-        let found = handle.history(channel, query).await?;
-        let entries = found.messages().filter_map(|message| message.entry);
-        let set = entries.filter(|entry| entry.change == KeyChange::Set);
-        keys.extend(set.map(|entry| entry.key.to_owned()));
+        let found = handle.history(&asked.channel, query).await?;
+        let Position { epoch, offset } = found.position();
+        let end = *end.get_or_insert(offset);
         let last = found.messages().last().map(|message| message.offset);
-        match last.filter(|_| found.has_more()) {
-            Some(offset) => {
-                let epoch = Some(found.position().epoch);
-                since = Some(Since { epoch, offset });
-            }
-            None => return Ok(keys),
+        let more = last.filter(|last| found.has_more() && *last < end);
+        let there = found.messages().filter(|message| message.offset <= end);
+        let keys: Vec<String> = there
+            .filter_map(|message| Some(message.entry?.key.to_owned()))
+            .collect();
+        drop(found);
+        for key in keys {
+            remove_key(handle, &asked.channel, &key, None).await?;
         }
+        let Some(offset) = more else {
+            return Ok(json!({}));
+        };
+        let epoch = Some(epoch);
+        since = Some(Since { epoch, offset });
     }
-}
-
-pub(crate) async fn stats(handle: &Handle, asked: ChannelParams) -> Done {
-    is_map(handle, &asked.channel)?;
-    let keys = keys_of(handle, &asked.channel).await?;
-    Ok(json!({ "num_keys": keys.len() }))
-}
-
-/// Removes the keys that there are, one by one: members are told of each.
-pub(crate) async fn clear(handle: &Handle, asked: ChannelParams) -> Done {
-    is_map(handle, &asked.channel)?;
-    for key in keys_of(handle, &asked.channel).await? {
-        remove_key(handle, &asked.channel, &key, None).await?;
-    }
-    Ok(json!({}))
 }

@@ -8,8 +8,11 @@ use shardcast::namespace::{ClientKey, History, Namespace, Namespaces, RoomMap};
 use shardcast::{App, Handle};
 use shardcast_engine::{HistoryQuery, ReadOrder, Since};
 use shardcast_patience::wait_until;
-use shardcast_tests::{Client, Served};
+use shardcast_tests::{Client, Raw, Served};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 fn app() -> App {
@@ -338,6 +341,9 @@ pin = "none"
 map = true
 history = 100
 map_keys = 3
+[namespaces.large]
+map = true
+history = 10
 [namespaces.plain]
 history = 10
 "#;
@@ -385,6 +391,67 @@ fn the_server_api_has_maps() {
     assert_eq!(stats(), 0);
     refusals(&operator);
     assert_eq!(operator.0.metric("map_refused_total"), 1);
+}
+
+/// A key that is published again stands behind all others, so whoever reads by pages meets it
+/// twice.
+#[test]
+fn the_server_api_counts_and_clears_a_map_that_changes_meanwhile() {
+    const KEYS: usize = 3_000;
+    const EACH: usize = 1_000;
+    let operator = Operator::start();
+    let address = operator.0.address("http");
+    let map = || json!({"channel": "large:a"});
+    let publish = |from: usize| {
+        let commands = (from..from + EACH).map(|key| {
+            let set = json!({"channel": "large:a", "key": format!("k{key}"), "data": 1});
+            json!({ "map_publish": set })
+        });
+        let commands: Vec<Value> = commands.collect();
+        let body = json!({ "commands": commands }).to_string();
+        let answer = post(address, "/centrifugo/api/batch", &body);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(!answer.contains("\"error\""), "{answer}");
+    };
+    (0..KEYS).step_by(EACH).for_each(publish);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // It ends after a panic, too.
+        let _over = Over(&is_over);
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                publish(0);
+            }
+        });
+        for _ in 0..30 {
+            assert_eq!(operator.done("map_stats", map())["num_keys"], KEYS);
+        }
+        operator.done("map_clear", map());
+    });
+    // What was published meanwhile may have stayed, and nothing else.
+    let left = operator.done("map_stats", map())["num_keys"].as_u64();
+    assert!(left.is_some_and(|left| left <= EACH as u64), "{left:?}");
+    operator.done("map_clear", map());
+    assert_eq!(operator.done("map_stats", map())["num_keys"], 0);
+}
+
+/// What the admin port answers, with its head.
+#[track_caller]
+fn post(address: SocketAddr, path: &str, body: &str) -> String {
+    let mut raw = Raw::connect_at(address);
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}");
+    raw.send(format!("{head}\r\n\r\n{body}").as_bytes());
+    String::from_utf8(raw.rest()).expect("UTF-8")
+}
+
+/// Says that it is over when it goes.
+struct Over<'f>(&'f AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn changed(operator: &Operator, sdk: &mut Sdk) {

@@ -124,7 +124,7 @@ impl<'s> Serving<'s> {
             facts: ProcessFacts::new(server.engine()),
             steering,
             cluster,
-            batches: Semaphore::new(AdminApi::BATCHES_MAX),
+            batches: Arc::new(Semaphore::new(AdminApi::BATCHES_MAX)),
         };
         let (stage, served) = (lifecycle.clone(), settings.centrifuge().is_some());
         let centrifugo = served.then(|| CentrifugoApi::new(server.handle(), counters.clone()));

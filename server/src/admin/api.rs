@@ -50,11 +50,12 @@ pub(crate) struct AdminApi {
     /// `None`: this is no node of a cluster.
     pub(crate) cluster: Option<Arc<ClusterView>>,
     /// Places for batches.
-    pub(crate) batches: Semaphore,
+    pub(crate) batches: Arc<Semaphore>,
 }
 
 impl AdminApi {
-    /// Batches at a time; others wait, with their bodies unread.
+    /// Batches at a time, those included whose callers have gone; others wait, with their bodies
+    /// unread.
     pub(crate) const BATCHES_MAX: usize = 4;
 }
 

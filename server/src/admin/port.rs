@@ -7,7 +7,8 @@
 use crate::admin::api::document::document;
 use crate::admin::api::operations::{Audited, OPERATIONS, Operation, Verb};
 use crate::admin::api::{Asked, Called, status_of};
-use crate::admin::auditing::audit;
+use crate::admin::auditing::{audit, body_of_call};
+use crate::admin::centrifugo::ApiMethod;
 use crate::admin::lifecycle::Stage;
 use crate::admin::metrics::{Metrics, exposition};
 use crate::admin::problem::AdminProblem;
@@ -35,6 +36,7 @@ use hyper_util::service::TowerToHyperService;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 /// Accepts and answers for ever.
@@ -191,26 +193,23 @@ async fn call(
     let Ok(named) = named else {
         return AdminProblem::bad_request("the path is no UTF-8").into_response();
     };
-    let _at_once = match operation.id {
-        BATCH => api.batches.acquire().await.ok(),
+    let place = match operation.id {
+        BATCH => api.batches.clone().acquire_owned().await.ok(),
         _ => None,
     };
     let uri = request.uri().clone();
-    let body = match Bytes::from_request(request, &()).await {
+    let body = match body_of(request).await {
         Ok(body) => body,
-        Err(rejected) => {
-            return AdminProblem::new(rejected.status(), "the body is too large, or did not come")
-                .into_response();
-        }
+        Err(problem) => return problem.into_response(),
     };
     let asked = Asked {
         name: named.unwrap_or_default(),
         uri,
-        body: body.clone(),
+        body,
     };
     let outcome = match operation.audited {
         Audited::No => (operation.run)(api, asked).await,
-        Audited::Parts | Audited::Yes => act(operation, state.clone(), asked).await,
+        Audited::Parts | Audited::Yes => act(operation, state.clone(), asked, place).await,
     };
     match outcome {
         Ok(answer) => json_of(answer.get().to_owned()),
@@ -218,63 +217,117 @@ async fn call(
     }
 }
 
-/// A call that acts: what it begins is done to its end and audited, even if whoever called goes.
-async fn act(operation: &'static Operation, state: Arc<AdminState>, asked: Asked) -> Called {
-    let acting = tokio::spawn(async move {
+async fn body_of(request: Request) -> Result<Bytes, AdminProblem> {
+    let body = Bytes::from_request(request, &()).await;
+    body.map_err(|rejected| {
+        AdminProblem::new(rejected.status(), "the body is too large, or did not come")
+    })
+}
+
+/// A call that acts is audited. The place of a batch is free when it is done.
+async fn act(
+    operation: &'static Operation,
+    state: Arc<AdminState>,
+    asked: Asked,
+    place: Option<OwnedSemaphorePermit>,
+) -> Called {
+    let acting = async move {
+        let _place = place;
         let api = state.api.as_ref().ok_or_else(AdminProblem::stopping)?;
         let body = asked.body.clone();
         let outcome = (operation.run)(api, asked).await;
         if operation.audited == Audited::Yes {
-            audit(operation.id, &body, status_of(&outcome));
+            let status = status_of(&outcome).as_u16();
+            audit(operation.id, &body_of_call(&body), status);
         }
         outcome
-    });
-    acting
-        .await
-        .unwrap_or_else(|_| Err(AdminProblem::stopping()))
+    };
+    to_its_end(acting).await?
 }
 
-/// A method of the server API of Centrifugo. What acts on clients is audited.
+/// What is begun is done to its end, even if whoever called goes.
+///
+/// # Errors
+/// The server stops.
+async fn to_its_end<R: Send + 'static>(
+    work: impl Future<Output = R> + Send + 'static,
+) -> Result<R, AdminProblem> {
+    let done = tokio::spawn(work).await;
+    done.map_err(|_| AdminProblem::stopping())
+}
+
+/// A method of the server API of Centrifugo, or several.
 async fn centrifugo(
     State(state): State<Arc<AdminState>>,
     method: Result<Path<String>, PathRejection>,
-    body: Bytes,
+    request: Request,
 ) -> Response {
     let Ok(Path(method)) = method else {
         return not_found().await;
     };
-    let answered = match &state.centrifugo {
-        Some(api) => api.call(&method, &body).await,
-        None => None,
+    if method == BATCH {
+        return several(state, request, Several::Batch).await;
+    }
+    let body = match body_of(request).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_api_response(),
     };
-    let Some(answer) = answered else {
-        return not_found().await;
+    let acts = ApiMethod::acts(&method);
+    let run = async move {
+        match &state.centrifugo {
+            Some(api) => api.call(&method, &body).await,
+            None => None,
+        }
     };
-    audit_centrifugo(&method, &body);
-    json_of(answer.to_string())
+    let answer = match acts {
+        true => to_its_end(run).await,
+        false => Ok(run.await),
+    };
+    answer_with(answer).await
 }
 
 /// Several of them, on a line each.
-async fn centrifugo_lines(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
+async fn centrifugo_lines(State(state): State<Arc<AdminState>>, request: Request) -> Response {
+    several(state, request, Several::Lines).await
+}
+
+/// How several commands of the server API of Centrifugo are written.
+enum Several {
+    Batch,
+    Lines,
+}
+
+/// Several commands, in one of the places that there are for them.
+async fn several(state: Arc<AdminState>, request: Request, form: Several) -> Response {
     let Some(api) = &state.centrifugo else {
         return not_found().await;
     };
-    let answer = api.lines(&body).await;
-    audit_centrifugo("lines", &body);
-    json_of(answer)
+    let Ok(place) = api.batches.clone().acquire_owned().await else {
+        return AdminProblem::stopping().into_api_response();
+    };
+    let body = match body_of(request).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_api_response(),
+    };
+    let answer = to_its_end(async move {
+        // It is free when they are done.
+        let _place = place;
+        let api = state.centrifugo.as_ref()?;
+        Some(match form {
+            Several::Batch => api.batch(&body).await,
+            Several::Lines => api.lines(&body).await,
+        })
+    });
+    answer_with(answer.await).await
 }
 
-fn audit_centrifugo(method: &str, body: &Bytes) {
-    let call = match method {
-        "subscribe" => "centrifugo subscribe",
-        "unsubscribe" => "centrifugo unsubscribe",
-        "disconnect" => "centrifugo disconnect",
-        "refresh" => "centrifugo refresh",
-        "batch" => "centrifugo batch",
-        "lines" => "centrifugo",
-        _ => return,
-    };
-    audit(call, body, StatusCode::OK);
+/// `None`: there is no such method.
+async fn answer_with(answer: Result<Option<String>, AdminProblem>) -> Response {
+    match answer {
+        Ok(Some(answer)) => json_of(answer),
+        Ok(None) => not_found().await,
+        Err(problem) => problem.into_api_response(),
+    }
 }
 
 fn json_of(body: String) -> Response {
@@ -340,7 +393,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest body of a call in bytes; a longer one is answered 413.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// The call whose body is the largest: few are taken at a time.
+/// Several calls, in the largest body: few are taken at a time. The server API of Centrifugo calls
+/// several of its own so, too.
 const BATCH: &str = "batch";
 /// A call with data of messages.
 const PUBLISH: &str = "publish";

@@ -17,7 +17,7 @@ pub(crate) enum AuditEvent<'a> {
     },
     /// A request to the admin port was refused by its guard.
     AdminRefused { path: &'a str, status: u16 },
-    /// An operator's call, with its body as it came.
+    /// An operator's call, with what it was asked with.
     AdminCalled {
         call: &'static str,
         body: &'a str,
@@ -66,6 +66,9 @@ pub(crate) enum AuditEvent<'a> {
 impl AuditEvent<'_> {
     /// Longest name that is written.
     const NAME_BYTES_MAX: usize = 256;
+    /// Most that is written of what a call was asked with, whose texts are shortened before: more
+    /// are only escapes.
+    const BODY_BYTES_MAX: usize = 4 << 10;
 
     /// Writes the event.
     pub(crate) fn emit(self) {
@@ -77,7 +80,8 @@ impl AuditEvent<'_> {
                 info!(target: TARGET, event = "admin_refused", path = shortened(path), status);
             }
             AuditEvent::AdminCalled { call, body, status } => {
-                info!(target: TARGET, event = "admin_called", call, body = shortened(body), status);
+                let body = &body[..body.floor_char_boundary(AuditEvent::BODY_BYTES_MAX)];
+                info!(target: TARGET, event = "admin_called", call, body, status);
             }
             AuditEvent::Reloaded { what, result } => {
                 info!(target: TARGET, event = "reloaded", what, result);

@@ -314,6 +314,117 @@ fn a_batch_is_audited_call_by_call() {
     );
 }
 
+/// What was audited of calls: which, with what, and the status.
+fn calls_in(files: &Files) -> Vec<(String, Value, u64)> {
+    let calls = files.audited().into_iter();
+    let calls = calls.filter(|line| line["event"] == "admin_called");
+    calls
+        .map(|line| {
+            let text = |of: &str| line[of].as_str().expect("a text").to_owned();
+            let body = serde_json::from_str(&text("body")).expect("JSON");
+            (text("call"), body, line["status"].as_u64().expect("one"))
+        })
+        .collect()
+}
+
+/// Neither spaces nor long values push out of a line whom its call is about.
+#[test]
+fn what_pads_a_call_is_not_audited() {
+    let files = Files::new("padded");
+    let served = guarded(&files, "");
+    let authorization = format!("Authorization: Bearer {TOKEN}");
+    let headers = ["Host: localhost", authorization.as_str()];
+    let spaces = " ".repeat(6_000);
+    let body = format!("{{{spaces}\"user\":\"ann\",{spaces}\"for\":\"1m\"}}");
+    assert_eq!(ask(&served, "POST /api/ban", &headers, &body).0, 200);
+    let name = "ü".repeat(127);
+    let body = json!({"user": name, "for": format!("{}1m", "0".repeat(6_000))});
+    assert_eq!(call(&served, "/api/ban", body).0, 200);
+    wait_until("it is audited", || calls_in(&files).len() == 2);
+    let users = calls_in(&files)
+        .into_iter()
+        .map(|(_, body, _)| body["user"].clone());
+    assert_eq!(users.collect::<Vec<_>>(), [json!("ann"), json!(name)]);
+}
+
+/// A command of the server API of Centrifugo that ends this connection, which is nobody's.
+fn ends(client: &str) -> Value {
+    json!({"user": "", "client": client, "pad": "x".repeat(5_000)})
+}
+
+#[test]
+fn commands_of_the_server_api_are_audited_one_by_one() {
+    let files = Files::new("commands");
+    let served = guarded(&files, "[namespaces.map]\nmap = true\nhistory = 10\n");
+    let server = served.address("ws");
+    let (mut one, first) = enter(loopback(61), server);
+    let (mut two, second) = enter(loopback(62), server);
+    // What reads or publishes has no line, however much of it stands before what has.
+    let mut commands = vec![json!({"presence": {"channel": "a".repeat(100)}}); 100];
+    let publish = json!({"channel": "map:a", "key": "k", "data": "planted words"});
+    commands.extend([
+        json!({ "map_publish": publish }),
+        json!({"disconnect": ends(&first)}),
+        json!({"history_remove": {"channel": "a"}}),
+        json!({"map_remove": {"channel": "map:a", "key": "k"}}),
+        json!({"map_clear": {"channel": "map:a"}}),
+    ]);
+    let batch = json!({ "commands": commands });
+    assert_eq!(call(&served, "/centrifugo/api/batch", batch).0, 200);
+    assert_eq!(one.frame().0, 0x88);
+    let authorization = format!("Authorization: Bearer {TOKEN}");
+    let headers = ["Host: localhost", authorization.as_str()];
+    let lines = [
+        json!({"method": "presence", "params": {"channel": "a"}}),
+        json!({"method": "disconnect", "params": ends(&second)}),
+    ];
+    let lines = lines.map(|line| line.to_string()).join("\n");
+    let (status, _, answer) = ask(&served, "POST /centrifugo/api", &headers, &lines);
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(two.frame().0, 0x88);
+    // What is refused has one, too.
+    let nobody = json!({"user": "", "client": "nobody", "channel": "a"});
+    let refused = call(&served, "/centrifugo/api/unsubscribe", nobody.clone());
+    assert_eq!(refused.1["error"]["code"], 107);
+    let line = |call: &str, body: Value, status| (format!("centrifugo {call}"), body, status);
+    let end = |client| json!({"user": "", "client": client, "whitelist": [], "disconnect": null});
+    let key = json!({"channel": "map:a", "key": "k", "idempotency_key": null});
+    let expected = [
+        line("disconnect", end(first), 200),
+        line("history_remove", json!({"channel": "a"}), 108),
+        line("map_remove", key, 200),
+        line("map_clear", json!({"channel": "map:a"}), 200),
+        line("disconnect", end(second), 200),
+        line("unsubscribe", nobody, 107),
+    ];
+    wait_until("it is audited", || calls_in(&files).len() >= expected.len());
+    assert_eq!(calls_in(&files), expected);
+    let audit = fs::read_to_string(files.path("audit.log")).expect("the file");
+    assert!(!audit.contains("planted words"), "{audit}");
+}
+
+#[test]
+fn who_hangs_up_leaves_no_command_undone_or_unaudited() {
+    let files = Files::new("hung_up");
+    let served = guarded(&files, "");
+    let server = served.address("ws");
+    let (mut one, first) = enter(loopback(63), server);
+    let (mut two, second) = enter(loopback(63), server);
+    let mut commands = vec![json!({"disconnect": ends(&first)})];
+    commands.extend(vec![json!({"channels": {"pattern": "*"}}); 900]);
+    commands.push(json!({"disconnect": ends(&second)}));
+    let body = json!({ "commands": commands }).to_string();
+    let mut operator = Raw::connect_at(served.address("http"));
+    let length = format!("Content-Length: {}", body.len());
+    let headers = ["Host: localhost", GOOD, length.as_str()];
+    let head = request("POST /centrifugo/api/batch", &headers);
+    operator.send(format!("{head}{body}").as_bytes());
+    assert_eq!(one.frame().0, 0x88, "the first command is done");
+    drop(operator);
+    assert_eq!(two.frame().0, 0x88, "and so is the last");
+    wait_until("both are audited", || calls_in(&files).len() == 2);
+}
+
 /// A path, a body that is no call, and the status that answers it.
 type Fault = (&'static str, Value, u16);
 

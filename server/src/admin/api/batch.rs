@@ -10,7 +10,7 @@ use crate::admin::api::membership::MembershipCall;
 use crate::admin::api::publishing::{PublishCall, PublishUnderWay};
 use crate::admin::api::rooms::{HistoryCall, HistoryClearCall, PresenceCall};
 use crate::admin::api::{AdminApi, Called, answered, status_of};
-use crate::admin::auditing::audit;
+use crate::admin::auditing::{audit, understood};
 use crate::admin::problem::{AdminProblem, ProblemDetails};
 use axum::http::StatusCode;
 use schemars::JsonSchema;
@@ -103,7 +103,7 @@ impl AdminApi {
                     };
                     room.take(outcome.as_ref().map_or(0, |answer| answer.get().len()));
                     if let Some((call, body)) = said {
-                        audit(call, body.as_bytes(), status_of(&outcome));
+                        audit(call, &body, status_of(&outcome).as_u16());
                     }
                     answers.push(BatchItem::of(outcome));
                 }
@@ -140,19 +140,18 @@ impl BatchRequest {
     /// What stands in the audit log, as if it had been a request of its own. `None`: it only reads,
     /// or has data of messages.
     fn to_audit(&self) -> Option<(&'static str, String)> {
-        let (call, body) = match self {
+        Some(match self {
             BatchRequest::Publish(_) | BatchRequest::Presence(_) | BatchRequest::History(_) => {
                 return None;
             }
-            BatchRequest::Join(call) => ("join", serde_json::to_string(call)),
-            BatchRequest::Leave(call) => ("leave", serde_json::to_string(call)),
-            BatchRequest::Disconnect(call) => ("disconnect", serde_json::to_string(call)),
-            BatchRequest::Ban(call) => ("ban", serde_json::to_string(call)),
-            BatchRequest::Unban(call) => ("unban", serde_json::to_string(call)),
-            BatchRequest::Revoke(call) => ("revoke", serde_json::to_string(call)),
-            BatchRequest::HistoryClear(call) => ("history_clear", serde_json::to_string(call)),
-        };
-        Some((call, body.unwrap_or_default()))
+            BatchRequest::Join(call) => ("join", understood(call)),
+            BatchRequest::Leave(call) => ("leave", understood(call)),
+            BatchRequest::Disconnect(call) => ("disconnect", understood(call)),
+            BatchRequest::Ban(call) => ("ban", understood(call)),
+            BatchRequest::Unban(call) => ("unban", understood(call)),
+            BatchRequest::Revoke(call) => ("revoke", understood(call)),
+            BatchRequest::HistoryClear(call) => ("history_clear", understood(call)),
+        })
     }
 }
 

@@ -26,6 +26,11 @@ impl ApiError {
         ApiError { code, message }
     }
 
+    /// Its number, as the audit log has it, too.
+    pub(crate) fn number(&self) -> u16 {
+        u16::try_from(self.code).unwrap_or(u16::MAX)
+    }
+
     pub(crate) fn bad_request(message: impl Into<Cow<'static, str>>) -> ApiError {
         let message = message.into();
         ApiError { code: 107, message }

@@ -1,8 +1,9 @@
 //! What the methods of the server API are asked with. Read by the dispatch of methods, which refuse
-//! what has a meaning that this server does not keep; what is unknown is passed over.
+//! what has a meaning that this server does not keep; what is unknown is passed over. What acts is
+//! written into the audit log as it was understood.
 
 use super::error::ApiError;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -72,7 +73,7 @@ impl MapPublishParams<'_> {
 }
 
 /// `map_remove`
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(crate) struct MapRemoveParams {
     pub(crate) channel: String,
     pub(crate) key: String,
@@ -122,13 +123,13 @@ impl MapStreamParams {
 }
 
 /// `presence` and `presence_stats`
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(crate) struct ChannelParams {
     pub(crate) channel: String,
 }
 
 /// A place in what a channel keeps.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(crate) struct PositionParams {
     #[serde(default)]
     pub(crate) offset: u64,
@@ -155,18 +156,20 @@ pub(crate) struct ChannelsParams {
 }
 
 /// `subscribe`
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(crate) struct SubscribeParams {
     pub(crate) user: String,
     pub(crate) channel: String,
     #[serde(default)]
     pub(crate) client: String,
+    /// Of what clients show nothing is written down.
+    #[serde(skip_serializing)]
     pub(crate) info: Option<Value>,
     pub(crate) recover_since: Option<PositionParams>,
 }
 
 /// `unsubscribe`
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(crate) struct UnsubscribeParams {
     pub(crate) user: String,
     pub(crate) channel: String,
@@ -175,7 +178,7 @@ pub(crate) struct UnsubscribeParams {
 }
 
 /// `disconnect`
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(crate) struct DisconnectParams {
     pub(crate) user: String,
     #[serde(default)]
@@ -186,7 +189,7 @@ pub(crate) struct DisconnectParams {
 }
 
 /// With what a connection ends.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(crate) struct EndParams {
     #[serde(default)]
     pub(crate) code: u16,
@@ -195,7 +198,7 @@ pub(crate) struct EndParams {
 }
 
 /// `refresh`
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(crate) struct RefreshParams {
     pub(crate) user: String,
     #[serde(default)]

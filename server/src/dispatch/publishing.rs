@@ -14,7 +14,7 @@ use crate::rooms::membership::require_space;
 use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::session::pending::{Awaited, AwaitedPlaces, Pending, PublishedRoom, Shape};
-use crate::traces::tracer::BegunStep;
+use crate::traces::tracer::{BegunStep, TraceContext};
 use crate::wire::failure::{BAD_USER, problem_of_publish, too_many_waiting};
 use crate::wire::publication::{self, Added, INFO_BYTES_MAX, SignedData};
 use crate::wire::traced::TracedData;
@@ -24,7 +24,6 @@ use shardcast_engine::{
 use shardcast_protocol::dialect::{
     self, Command, Dialect, Problem, PublishTarget, Reply, Value, ValueBox,
 };
-use shardcast_protocol::trace_parent::TraceParent;
 use std::iter;
 
 /// Publishes what a client says.
@@ -66,7 +65,7 @@ fn publish_in(
     cx: &mut Context<'_>,
     command: &Command<'_>,
     asked: &dialect::Publish<'_>,
-    trace: Option<TraceParent>,
+    trace: Option<TraceContext>,
 ) -> Result<(), Problem> {
     if asked.report {
         require_space(cx)?;
@@ -127,7 +126,7 @@ fn awaited_counts<'r, 't: 'r>(mut ready: impl Iterator<Item = &'r Ready<'t>>) ->
 fn ready_for_room<'r>(
     cx: &Context<'_>,
     said: (&Command<'_>, &dialect::Publish<'_>),
-    trace: Option<TraceParent>,
+    trace: Option<TraceContext>,
     room: ResolvedRoom<'r>,
 ) -> Result<Ready<'r>, Problem> {
     cx.may(RoomAction::Publish, &room)?;
@@ -156,7 +155,7 @@ fn ready_for_room<'r>(
 fn ready_for_others<'t>(
     cx: &Context<'_>,
     said: (&Command<'_>, &dialect::Publish<'_>),
-    trace: Option<TraceParent>,
+    trace: Option<TraceContext>,
     target: Target<'t>,
 ) -> Result<Ready<'t>, Problem> {
     let default = cx.shared.namespaces.get().default_namespace();
@@ -172,7 +171,7 @@ fn ready_for_others<'t>(
 fn publish_of(
     cx: &Context<'_>,
     (command, asked): (&Command<'_>, &dialect::Publish<'_>),
-    trace: Option<TraceParent>,
+    trace: Option<TraceContext>,
     (room, entry): (Option<ResolvedRoom<'_>>, Option<&EntryOfClient>),
 ) -> Result<Publish, Problem> {
     let shared = cx.shared;
@@ -192,7 +191,7 @@ fn publish_of(
         Some(signed) => signed.as_data(),
         None => publication::data_of(data),
     };
-    let traced = trace.map(|trace| TracedData::new(trace, (data, data_encoding)));
+    let traced = trace.map(|trace| TracedData::new(trace.parent(), (data, data_encoding)));
     let (data, data_encoding) = match &traced {
         Some(traced) => traced.as_data(),
         None => (data, data_encoding),
@@ -214,12 +213,11 @@ fn publish_of(
     let added = room.map_or(Added::Nothing, |room| room.added());
     let content = publication::content_of(is_present, dialect, &publication, added, bytes_max)?;
     let is_debugged = |room: &ResolvedRoom<'_>| shared.debugging.has_room(room.name());
+    let recorded = trace.and_then(TraceContext::recorded);
     let recorded = match room.filter(|_| shared.debugging.is_on()) {
         // What is recorded anyway is logged as it is.
-        Some(room) if !trace.is_some_and(|it| it.is_sampled()) && is_debugged(&room) => {
-            shared.debugging.trace()
-        }
-        Some(_) | None => trace,
+        Some(room) if recorded.is_none() && is_debugged(&room) => shared.debugging.trace(),
+        Some(_) | None => recorded,
     };
     let publish = Publish::new(match recorded {
         Some(trace) => content.traced(trace),

@@ -126,7 +126,7 @@ impl Gateway {
         mut event: GatewayEvent,
         mut trace: RequestTrace,
     ) -> GatewayDecision {
-        event.traceparent = trace.context.map(|context| context.to_string());
+        event.traceparent = trace.context.map(|context| context.parent().to_string());
         if let Some(step) = &mut trace.step {
             // Until something better is known: who asks may be gone before there is an answer.
             step.fail(CallOutcome::Abandoned.as_str());

@@ -19,7 +19,7 @@ use crate::session::background::Background;
 use crate::session::guarded::Verdict;
 use crate::session::handle::Handle;
 use crate::session::identity::Identity;
-use crate::traces::tracer::{RequestTrace, Tracer};
+use crate::traces::tracer::{RequestTrace, TraceContext, Tracer};
 use crate::wire::failure::{Failure, unavailable};
 use shardcast_engine::{Refusal, SpanKind};
 use shardcast_protocol::dialect::{Code, Dialect, Problem, Value};
@@ -212,7 +212,8 @@ impl GatewayHooks {
             data,
             ..self.event_of(EventKind::Rpc, &cx)
         };
-        let trace = self.decide_trace(cx.trace, "gateway rpc");
+        let trace = cx.trace.map(TraceContext::parent);
+        let trace = self.decide_trace(trace, "gateway rpc");
         match self.gateway.decide(EventKind::Rpc, event, trace).await {
             GatewayDecision::Accepted(answer) => {
                 self.publish_all(&answer).await;
@@ -238,7 +239,10 @@ impl GatewayHooks {
     /// A call that is a part of a request.
     fn child(&self, request: &Background, name: &'static str) -> RequestTrace {
         match &self.gateway.tracer {
-            None => RequestTrace::passed_on(request.trace.as_ref()),
+            None => RequestTrace {
+                step: None,
+                context: request.trace,
+            },
             Some(tracer) => tracer.child_of(request.trace, (name, SpanKind::Client)),
         }
     }

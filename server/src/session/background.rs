@@ -4,12 +4,12 @@
 use crate::session::context::Context;
 use crate::session::handle::Handle;
 use crate::session::identity::Identity;
+use crate::traces::tracer::TraceContext;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone};
 use shardcast_engine::Peer;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_protocol::dialect::Dialect;
-use shardcast_protocol::trace_parent::TraceParent;
 use std::sync::Arc;
 
 /// A connection, seen from the background: what was true of it when the request came. Its shard
@@ -24,7 +24,7 @@ pub struct Background {
     pub(crate) kind: Arc<str>,
     pub(crate) span: tracing::Span,
     /// The trace that the request belongs to.
-    pub(crate) trace: Option<TraceParent>,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Context<'_> {

@@ -11,7 +11,7 @@ use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::session::state::SessionState;
 use crate::session::validity::Validity;
-use crate::traces::tracer::RequestTrace;
+use crate::traces::tracer::{RequestTrace, TraceContext};
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::encoding::{self, Nesting};
 use crate::wire::failure::{Failure, problem_of_room};
@@ -73,10 +73,10 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// The trace that the client has the request at hand belong to.
-    pub(crate) fn asked_trace(&self) -> Option<TraceParent> {
+    /// The trace that the request at hand belongs to: the client's, until it is decided.
+    pub(crate) fn asked_trace(&self) -> Option<TraceContext> {
         match &self.trace {
-            TraceDecision::Asked(asked) => asked.copied(),
+            TraceDecision::Asked(asked) => asked.copied().map(TraceContext::PassedOn),
             TraceDecision::Decided(trace) => trace.as_ref()?.context,
         }
     }

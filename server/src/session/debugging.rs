@@ -34,6 +34,8 @@ pub(crate) struct Debugging {
 #[derive(Clone, Debug)]
 pub(crate) struct DebugTarget {
     pub(crate) whom: Debugged,
+    /// Steps that began before are not logged: they have waited where nobody read them.
+    since: Instant,
     pub(crate) until: Instant,
 }
 
@@ -41,6 +43,12 @@ pub(crate) struct DebugTarget {
 pub(crate) enum Debugged {
     Connection(ConnectionId),
     Room(Box<str>),
+}
+
+impl Debugged {
+    fn is_room(&self, room: &str) -> bool {
+        matches!(self, Debugged::Room(name) if **name == *room)
+    }
 }
 
 impl fmt::Display for Debugged {
@@ -108,8 +116,9 @@ impl Debugging {
             (false, Debugging::TARGETS_MAX..) => Err(TooManyDebugged),
             (false, _) => {
                 tracing::info!(target: TARGET, %whom, for_ = ?time, "each step is logged");
-                let until = Instant::now() + time;
-                targets.push(DebugTarget { whom, until });
+                let since = Instant::now();
+                let until = since + time;
+                targets.push(DebugTarget { whom, since, until });
                 Ok(())
             }
         };
@@ -136,16 +145,16 @@ impl Debugging {
     /// Whether a connection is debugged.
     #[cold]
     pub(crate) fn has_connection(&self, connection: ConnectionId) -> bool {
-        self.has(|whom| *whom == Debugged::Connection(connection))
+        self.has(|target| target.whom == Debugged::Connection(connection))
     }
 
     /// Whether a room is.
     #[cold]
     pub(crate) fn has_room(&self, room: &str) -> bool {
-        self.has(|whom| matches!(whom, Debugged::Room(name) if **name == *room))
+        self.has(|target| target.whom.is_room(room))
     }
 
-    fn has(&self, is_it: impl Fn(&Debugged) -> bool) -> bool {
+    fn has(&self, is_it: impl Fn(&DebugTarget) -> bool) -> bool {
         let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if targets.iter().any(|target| target.until <= now) {
@@ -153,7 +162,7 @@ impl Debugging {
             self.end_those_over();
             return self.has(is_it);
         }
-        targets.iter().any(|target| is_it(&target.whom))
+        targets.iter().any(is_it)
     }
 
     /// The trace of a publish to a debugged room, of which homes and shards with members tell. It
@@ -191,17 +200,21 @@ impl Debugging {
         (span.trace >> 64) as u64 == self.mark
     }
 
+    /// The room of a step, if it is debugged and was when the step began.
+    fn room_of<'s>(&self, span: &'s TraceSpan) -> Option<&'s str> {
+        const ROOM: &str = "messaging.destination.name";
+        let mut attributes = span.attributes.iter();
+        let room = attributes.find_map(|(name, value)| match value {
+            SpanValue::Text(room) if *name == ROOM => Some(&**room),
+            _ => None,
+        })?;
+        self.has(|target| target.whom.is_room(room) && target.since <= span.begin)
+            .then_some(room)
+    }
+
     #[cold]
     fn log_step(&self, span: &TraceSpan) {
-        const ROOM: &str = "messaging.destination.name";
-        let room = span
-            .attributes
-            .iter()
-            .find_map(|(name, value)| match value {
-                SpanValue::Text(room) if *name == ROOM => Some(room),
-                _ => None,
-            });
-        let Some(room) = room.filter(|room| self.has_room(room) && self.may_log()) else {
+        let Some(room) = self.room_of(span).filter(|_| self.may_log()) else {
             return;
         };
         let number = |wanted: &str| {
@@ -289,18 +302,34 @@ mod tests {
         let own = debugging.trace().expect("no id is zero");
         assert!(own.is_sampled());
         let now = Instant::now();
-        let span = |trace| TraceSpan {
+        assert!(debugging.take_step(&span(own.trace(), now)));
+        assert!(!debugging.take_step(&span(1, now)));
+    }
+
+    /// A step of the room `r`, which took no time.
+    fn span(trace: u128, at: Instant) -> TraceSpan {
+        TraceSpan {
             trace,
             id: 1,
             parent: None,
             name: "home",
             kind: shardcast_engine::SpanKind::Internal,
-            begin: now,
-            end: now,
+            begin: at,
+            end: at,
             failure: None,
-            attributes: Vec::new(),
-        };
-        assert!(debugging.take_step(&span(own.trace())));
-        assert!(!debugging.take_step(&span(1)));
+            attributes: vec![("messaging.destination.name", "r".into())],
+        }
+    }
+
+    #[test]
+    fn steps_from_before_are_not_logged() {
+        let debugging = Debugging::new();
+        let before = span(1, Instant::now() - Duration::from_nanos(1));
+        assert_eq!(debugging.begin(room("r"), Duration::from_secs(60)), Ok(()));
+        let after = span(1, Instant::now());
+        assert_eq!(debugging.room_of(&before), None);
+        assert_eq!(debugging.room_of(&after), Some("r"));
+        assert_eq!(debugging.begin(room("r"), Duration::ZERO), Ok(()));
+        assert_eq!(debugging.room_of(&after), None);
     }
 }

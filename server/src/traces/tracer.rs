@@ -33,8 +33,35 @@ struct TraceRules {
 pub(crate) struct RequestTrace {
     /// The step that has begun.
     pub(crate) step: Option<Box<BegunStep>>,
+    /// For those who do parts of the request. `None`: it belongs to no trace.
+    pub(crate) context: Option<TraceContext>,
+}
+
+/// The trace that a request belongs to, for those who do parts of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TraceContext {
+    /// Nothing of it is recorded here, whatever its flag says, which is its caller's: whoever comes
+    /// next is told of it.
+    PassedOn(TraceParent),
+    /// Each part of it is recorded.
+    Recorded(TraceParent),
+}
+
+impl TraceContext {
     /// What whoever comes next is told.
-    pub(crate) context: Option<TraceParent>,
+    pub(crate) fn parent(self) -> TraceParent {
+        match self {
+            TraceContext::PassedOn(parent) | TraceContext::Recorded(parent) => parent,
+        }
+    }
+
+    /// Of what the next step is a part, if it is recorded.
+    pub(crate) fn recorded(self) -> Option<TraceParent> {
+        match self {
+            TraceContext::PassedOn(_) => None,
+            TraceContext::Recorded(parent) => Some(parent),
+        }
+    }
 }
 
 /// A step that is recorded and has begun. Who drops it has abandoned it.
@@ -98,10 +125,7 @@ impl Tracer {
         if is_recorded {
             return self.record(followed, name, kind);
         }
-        RequestTrace {
-            step: None,
-            context: asked.copied(),
-        }
+        RequestTrace::passed_on(asked)
     }
 
     #[cold]
@@ -117,7 +141,7 @@ impl Tracer {
         };
         let step = self.begin(trace, parent.map(TraceParent::span), name, kind);
         RequestTrace {
-            context: step.context(),
+            context: step.context().map(TraceContext::Recorded),
             step: Some(Box::new(step)),
         }
     }
@@ -125,12 +149,12 @@ impl Tracer {
     /// A step of a request about which it was decided where it arrived.
     pub(crate) fn child_of(
         &self,
-        context: Option<TraceParent>,
+        context: Option<TraceContext>,
         (name, kind): (&'static str, SpanKind),
     ) -> RequestTrace {
-        match context {
-            Some(parent) if parent.is_sampled() => self.record(Some(&parent), name, kind),
-            context => RequestTrace {
+        match context.and_then(TraceContext::recorded) {
+            Some(parent) => self.record(Some(&parent), name, kind),
+            None => RequestTrace {
                 step: None,
                 context,
             },
@@ -159,11 +183,11 @@ impl Tracer {
 }
 
 impl RequestTrace {
-    /// Of a server that records nothing: what its caller said goes on.
+    /// Of a request that is not recorded: what its caller said goes on.
     pub(crate) fn passed_on(asked: Option<&TraceParent>) -> RequestTrace {
         RequestTrace {
             step: None,
-            context: asked.copied(),
+            context: asked.copied().map(TraceContext::PassedOn),
         }
     }
 }
@@ -241,12 +265,17 @@ mod tests {
             let asked = asked.map(caller);
             let decided = tracer(ratio, callers).decide(asked.as_ref(), STEP, || chance);
             assert_eq!(decided.step.is_some(), is_recorded, "{what}");
-            let context = decided.context;
-            assert_eq!(context.is_some_and(|it| it.is_sampled()), {
+            let parent = decided.context.map(TraceContext::parent);
+            assert_eq!(parent.is_some_and(|it| it.is_sampled()), {
                 // What is not recorded here goes on as it came.
                 is_recorded || asked.is_some_and(|asked| asked.is_sampled())
             });
-            let same_trace = context.map(|it| it.trace()) == asked.map(|it| it.trace());
+            // And no part of it is recorded, whatever its flag says.
+            let part = tracer(1.0, Followed).child_of(decided.context, STEP);
+            assert_eq!(part.step.is_some(), is_recorded, "{what}");
+            let recorded = decided.context.and_then(TraceContext::recorded);
+            assert_eq!(recorded.is_some(), is_recorded, "{what}");
+            let same_trace = parent.map(|it| it.trace()) == asked.map(|it| it.trace());
             assert_eq!(
                 same_trace,
                 !is_recorded || callers == Followed && asked.is_some(),

@@ -259,6 +259,52 @@ fn a_backend_is_asked_within_the_trace() {
     assert_eq!(collector.next(), told);
 }
 
+/// A client that has its requests belong to a sampled trace has no say where callers are ignored:
+/// nothing of it is recorded, neither here nor at homes and members, who are told of it all the
+/// same.
+#[test]
+fn callers_that_are_ignored_have_nothing_recorded() {
+    let mut collector = Collector::start("ok");
+    let more = format!(
+        "callers = \"ignore\"\n[gateway]\nurl = \"http://127.0.0.1:{}/hook\"\nevents = \"join,publish\"\n",
+        collector.port
+    );
+    let served = collector.serve("0", &more);
+    let sampled = format!("00-{TRACE}-{CALLER}-01");
+    let hook = |event: &str, context: Option<&str>| json!({"hook": event, "traceparent": context});
+    let mut bob = Client::native_at(served.address("ws"));
+    bob.ask(&format!(
+        r#"{{"type":"join_room","id":1,"room":"r","traceparent":"{sampled}"}}"#
+    ));
+    assert_eq!(collector.next(), hook("join", Some(&sampled)));
+    let mut ann = Client::native_at(served.address("ws"));
+    ann.say(&broadcast(1, &sampled));
+    assert_eq!(collector.next(), hook("publish", Some(&sampled)));
+    let message: Value = serde_json::from_str(&bob.hear()).expect("JSON");
+    assert_eq!(message["traceparent"], sampled);
+
+    // The first that is recorded is what the server chooses.
+    served.reconfigure(&format!("{}{more}", collector.toml("1")));
+    served.hang_up();
+    wait_until("the reload", || {
+        served.ask("/api/config").1.contains(r#"sample":1"#)
+    });
+    ann.say(&broadcast(2, &sampled));
+    let lines = collector.lines(5);
+    let publish = named(&lines, "publish");
+    assert_eq!(publish["parent"], "");
+    for span in lines.iter().filter(|line| line["span"].is_string()) {
+        assert_eq!(span["trace"], publish["trace"]);
+        assert_ne!(span["trace"], TRACE);
+    }
+    let told = ["trace", "id"].map(|part| publish[part].as_str().expect("an id").to_owned());
+    let message: Value = serde_json::from_str(&bob.hear()).expect("JSON");
+    assert_eq!(message["traceparent"], format!("00-{}-{}-01", told[0], told[1]));
+    wait_until("all are counted", || {
+        served.metric("trace_spans_total{outcome=\"sent\"}") == 4
+    });
+}
+
 /// What the backend was told, and the span of that call.
 #[track_caller]
 fn check_call(lines: &[Value], event: &str, parent: Option<&str>) {

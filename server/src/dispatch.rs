@@ -14,6 +14,7 @@ pub(crate) mod page;
 pub(crate) mod pattern;
 pub(crate) mod present;
 pub(crate) mod publishing;
+pub(crate) mod recorded;
 pub(crate) mod registry;
 pub(crate) mod resuming;
 pub(crate) mod room_token;

@@ -4,10 +4,10 @@
 //! connection. Called by the service.
 
 use crate::api::service::Service;
-use crate::centrifuge::answers::{answer, call, end, refuse};
+use crate::centrifuge::answers::{call, end};
 use crate::centrifuge::connection::{connect, hold, refresh, stage, take_held};
 use crate::centrifuge::requests;
-use crate::dispatch::guard;
+use crate::dispatch::{debug, guard};
 use crate::limits::check;
 use crate::session::centrifuge::ConnectStage;
 use crate::session::context::{Context, Session};
@@ -157,7 +157,8 @@ impl Service {
             }
             Instruction::Command(command) => match command.id {
                 Some(id) if !self.is_handled(&command) => {
-                    refuse(cx, session, id, Refusal::NotAvailable);
+                    self.log_asked(cx, session, &command);
+                    requests::refuse(&mut self.asked(cx, session, id), Refusal::NotAvailable);
                 }
                 Some(_) | None => return self.command(cx, session, &command, None),
             },
@@ -165,16 +166,32 @@ impl Service {
                 end(cx, Disconnect::NOT_AVAILABLE);
             }
             Instruction::Send(command) => return self.command(cx, session, &command, None),
-            Instruction::Refresh(id, token) => refresh(&mut self.asked(cx, session, id), &token),
-            Instruction::SubRefresh { id, channel, token } => {
-                requests::refresh(&mut self.asked(cx, session, id), &channel, &token);
+            Instruction::Refresh(id, token) => {
+                let mut context = self.asked(cx, session, id);
+                debug::refreshes(&context, None, &token);
+                refresh(&mut context, &token);
             }
-            Instruction::Unavailable(id) => refuse(cx, session, id, Refusal::NotAvailable),
+            Instruction::SubRefresh { id, channel, token } => {
+                let mut context = self.asked(cx, session, id);
+                debug::refreshes(&context, Some(&*channel), &token);
+                requests::refresh(&mut context, &channel, &token);
+            }
+            Instruction::Unavailable(id) => {
+                requests::refuse(&mut self.asked(cx, session, id), Refusal::NotAvailable);
+            }
             Instruction::BadFilter(id, fault) => {
-                answer(cx, session, id, &Reply::Error(&requests::problem_of(fault)));
+                let problem = requests::problem_of(fault);
+                self.asked(cx, session, id).answer(&Reply::Error(&problem));
             }
         }
         RequestState::Done
+    }
+
+    /// Logs a command that nobody handles, where it is debugged.
+    fn log_asked(&mut self, cx: &mut Engine<'_>, session: &mut Session, command: &Command<'_>) {
+        if self.shared.debugging.is_on() {
+            debug::asked(&self.context(cx, session), command);
+        }
     }
 
     fn is_handled(&mut self, command: &Command<'_>) -> bool {
@@ -205,8 +222,14 @@ impl Service {
                 request: Request::Centrifuge(CentrifugeRequest::Unsubscribe { .. }),
                 ..
             }) => return Some(asked),
-            Instruction::Command(command) => command.id,
-            Instruction::Send(_) => None,
+            Instruction::Command(command) => {
+                self.log_asked(cx, session, &command);
+                command.id
+            }
+            Instruction::Send(command) => {
+                self.log_asked(cx, session, &command);
+                None
+            }
             Instruction::Connect(id, _)
             | Instruction::Refresh(id, _)
             | Instruction::SubRefresh { id, .. }
@@ -214,7 +237,7 @@ impl Service {
             | Instruction::BadFilter(id, _) => Some(id),
         };
         if let Some(id) = id {
-            answer(cx, session, id, &Reply::Error(&problem));
+            self.asked(cx, session, id).answer(&Reply::Error(&problem));
         }
         None
     }

@@ -86,24 +86,9 @@ pub(super) fn ttl_s(cx: &Context<'_>, left_ms: u64) -> NonZeroU32 {
     NonZeroU32::new(ttl_s).unwrap_or(NonZeroU32::MIN)
 }
 
-/// Refuses a command.
-pub(crate) fn refuse(cx: &mut Engine<'_>, session: &mut Session, id: Id<'_>, refusal: Refusal) {
-    answer(
-        cx,
-        session,
-        id,
-        &Reply::Centrifuge(CentrifugeReply::Refused(refusal)),
-    );
-}
-
 /// Refuses a command that was deferred.
 pub(super) fn answer_refusal(cx: &mut Context<'_>, call: &OwnedCall, refusal: Refusal) {
     cx.answer_to(call, &Reply::Centrifuge(CentrifugeReply::Refused(refusal)));
-}
-
-/// Answers a command at once.
-pub(crate) fn answer(cx: &mut Engine<'_>, session: &mut Session, id: Id<'_>, reply: &Reply<'_>) {
-    call(id).answer(cx, session, reply);
 }
 
 /// A command that is replied to.

@@ -9,15 +9,38 @@ use shardcast_protocol::dialect::{Command, Problem, PublishTarget, Request, Room
 /// A client asks for something.
 #[cold]
 pub(crate) fn asked(cx: &Context<'_>, command: &Command<'_>) {
-    let debugging = &cx.shared.debugging;
     let room = debugged_room(cx, command);
-    if (room.is_some() || debugging.has_connection(cx.connection())) && debugging.may_log() {
+    if room.is_some() || cx.shared.debugging.has_connection(cx.connection()) {
+        let room = room.as_deref().or(command.room.as_deref());
+        let bytes = command.data.map_or(0, |data| data.as_bytes().len());
+        log_asked(cx, command.request.name(), room, bytes);
+    }
+}
+
+/// A client of the Centrifuge protocol brings another token: of a channel, or its own.
+pub(crate) fn refreshes(cx: &Context<'_>, channel: Option<&str>, token: &str) {
+    let debugging = &cx.shared.debugging;
+    if !debugging.is_on() {
+        return;
+    }
+    let is_room = channel.is_some_and(|channel| debugging.has_room(channel));
+    if is_room || debugging.has_connection(cx.connection()) {
+        let request = match channel {
+            Some(_) => "sub_refresh",
+            None => "refresh",
+        };
+        log_asked(cx, request, channel, token.len());
+    }
+}
+
+fn log_asked(cx: &Context<'_>, request: &str, room: Option<&str>, bytes: usize) {
+    if cx.shared.debugging.may_log() {
         tracing::info!(target: TARGET,
             connection = %cx.connection(),
             user = cx.user(),
-            request = shortened(command.request.name()),
-            room = room.as_deref().or(command.room.as_deref()).map(shortened),
-            bytes = command.data.map_or(0, |data| data.as_bytes().len()),
+            request = shortened(request),
+            room = room.map(shortened),
+            bytes,
             "debugged"
         );
     }

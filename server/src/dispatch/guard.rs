@@ -208,7 +208,11 @@ pub(crate) fn pass(
     }
     let serial = cx.state.take_serial();
     let kind: Arc<str> = command.request.name().into();
-    let trace = cx.decide_trace(step_of(&command.request));
+    let mut trace = cx.decide_trace(step_of(&command.request));
+    if let Some(step) = &mut trace.step {
+        // Until it is decided: whoever asks may be gone before.
+        step.fail("abandoned");
+    }
     let background = Background {
         trace: trace.context,
         ..cx.background(kind, serial)
@@ -360,9 +364,11 @@ fn settle(cx: &mut Context<'_>, decided: Result<Verdict, Problem>) {
         Some(Guarded::Asked(asked)) => asked.trace.take(),
         Some(Guarded::Decided(..)) | None => None,
     };
-    let step = trace.as_mut().and_then(|trace| trace.step.as_mut());
-    if let (Err(problem), Some(step)) = (&decided, step) {
-        step.fail(problem.code.as_str());
+    if let Some(step) = trace.as_mut().and_then(|trace| trace.step.as_mut()) {
+        match &decided {
+            Ok(_) => step.succeed(),
+            Err(problem) => step.fail(problem.code.as_str()),
+        }
     }
     more.guarded = Some(Box::new(Guarded::Decided(decided, trace)));
 }

@@ -6,6 +6,7 @@
 
 use crate::auth::grants::RoomAction;
 use crate::dispatch::naming::{bad_request, with_rooms};
+use crate::dispatch::recorded;
 use crate::limits::check;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::entry::EntryOfClient;
@@ -48,13 +49,7 @@ fn end_step(
     mut step: BegunStep,
     problem: Option<&Problem>,
 ) {
-    step.note("shardcast.shard", u64::from(cx.state.shard));
-    step.note("shardcast.connection", cx.connection().text().as_str());
-    step.note("shardcast.dialect", cx.dialect().subprotocol());
-    step.note("messaging.message.body.size", bytes_of(command) as u64);
-    if let Some(room) = command.room.as_deref() {
-        step.note("messaging.destination.name", room);
-    }
+    recorded::note(cx, command, &mut step);
     if let Some(problem) = problem {
         step.fail(problem.code.as_str());
     }

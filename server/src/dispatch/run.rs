@@ -108,6 +108,9 @@ impl Entry {
             })
         });
         if let Some(problem) = &problem {
+            if let Some(step) = cx.step_left() {
+                step.fail(problem.code.as_str());
+            }
             cx.answer(&Reply::Error(problem));
         }
         if !self.after.is_empty() {

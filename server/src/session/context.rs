@@ -11,13 +11,14 @@ use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::session::state::SessionState;
 use crate::session::validity::Validity;
-use crate::traces::tracer::{RequestTrace, TraceContext};
+use crate::traces::tracer::{BegunStep, RequestTrace, TraceContext};
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::encoding::{self, Nesting};
 use crate::wire::failure::{Failure, problem_of_room};
 use serde::Serialize;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{Context as Engine, EncodingId, Peer, SpanKind, confine};
+use shardcast_protocol::dialect::centrifuge::CentrifugeReply;
 use shardcast_protocol::dialect::{Code, Dialect, Event, Problem, Reply};
 use shardcast_protocol::trace_parent::TraceParent;
 use std::fmt;
@@ -78,6 +79,15 @@ impl<'c> Context<'c> {
         match &self.trace {
             TraceDecision::Asked(asked) => asked.copied().map(TraceContext::PassedOn),
             TraceDecision::Decided(trace) => trace.as_ref()?.context,
+        }
+    }
+
+    /// The step of the request at hand, if it was decided to record it and nobody has taken it.
+    #[inline]
+    pub(crate) fn step_left(&mut self) -> Option<&mut BegunStep> {
+        match &mut self.trace {
+            TraceDecision::Decided(Some(trace)) => trace.step.as_deref_mut(),
+            TraceDecision::Decided(None) | TraceDecision::Asked(_) => None,
         }
     }
 
@@ -252,8 +262,11 @@ impl<'c> Context<'c> {
         let encoding = self.dialect().encoding();
         let mut scratch = self.state.take_scratch();
         let sent = encoding::write(encoding, Nesting::Answer, &mut scratch, value).map(|_| {
-            let value = encoding::written(encoding, &scratch);
-            call.answer(&mut self.engine, self.session, &Reply::Result(Some(value)));
+            let reply = Reply::Result(Some(encoding::written(encoding, &scratch)));
+            if self.shared.debugging.is_on() {
+                self.log_answer(&reply);
+            }
+            call.answer(&mut self.engine, self.session, &reply);
         });
         self.state.put_scratch_back(scratch);
         sent?;
@@ -283,6 +296,7 @@ impl<'c> Context<'c> {
         if debugging.has_connection(self.connection()) && debugging.may_log() {
             let answer = match reply {
                 Reply::Error(problem) => problem.code.as_str(),
+                Reply::Centrifuge(CentrifugeReply::Refused(refusal)) => refusal.text(),
                 _ => "done",
             };
             let connection = self.connection();

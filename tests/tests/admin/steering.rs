@@ -235,6 +235,33 @@ fn a_connection_or_a_room_is_debugged_for_a_time() {
     answered(json!({"room": "free:more", "for": "1m"}), 409);
 }
 
+/// What is too much is asked and answered, too.
+#[test]
+fn what_is_refused_at_once_is_debugged() {
+    let folder = Folder::new("debugged-limits");
+    let served = folder.serve("\n[log]\nlevel = \"error\"\n[limits]\nmessages_per_second = 1\n");
+    let mut ann = client(&served);
+    let debug = json!({"connection": ann.id(), "for": "10m"});
+    post(&served, "/api/debug", 200, &debug);
+    let mut rooms = (0..).map(|number| format!("free:{number}"));
+    let refused = rooms.find(|room| {
+        let ask = format!(r#"{{"type":"broadcast","id":1,"room":"{room}","data":"hush"}}"#);
+        ann.ask(&ask).contains("\"rate_limited\"")
+    });
+    let room = format!("room=\"{}\"", refused.expect("one is too much"));
+    let ann = ann.id();
+    for words in [
+        &[ann, "request=\"broadcast\"", &room][..],
+        &[ann, "answer=\"rate_limited\""],
+    ] {
+        wait_until(&format!("{words:?}"), || {
+            let log = served.errors();
+            let mut lines = log.lines().filter(|line| line.contains("debugged"));
+            lines.any(|line| words.iter().all(|word| line.contains(word)))
+        });
+    }
+}
+
 /// Ann was debugged, and a room in which both were.
 #[track_caller]
 fn check_debugged(served: &Served, ann: &str, eve: &str) {

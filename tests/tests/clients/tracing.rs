@@ -299,10 +299,65 @@ fn callers_that_are_ignored_have_nothing_recorded() {
     }
     let told = ["trace", "id"].map(|part| publish[part].as_str().expect("an id").to_owned());
     let message: Value = serde_json::from_str(&bob.hear()).expect("JSON");
-    assert_eq!(message["traceparent"], format!("00-{}-{}-01", told[0], told[1]));
+    assert_eq!(
+        message["traceparent"],
+        format!("00-{}-{}-01", told[0], told[1])
+    );
     wait_until("all are counted", || {
         served.metric("trace_spans_total{outcome=\"sent\"}") == 4
     });
+}
+
+/// What a backend refuses, and what the server refuses behind it, has its steps with all that is
+/// known of them.
+#[test]
+fn what_is_refused_is_recorded_with_why() {
+    let mut collector = Collector::start("ok");
+    let port = collector.port;
+    let gateway = |path: &str| {
+        format!("[gateway]\nurl = \"http://127.0.0.1:{port}{path}\"\nevents = \"join,publish\"\n")
+    };
+    // Nothing is there, which refuses.
+    let served = collector.serve("1", &gateway("/nowhere"));
+    let behind = format!(
+        "{}[limits]\nmax_rooms_per_connection = 1\n",
+        gateway("/hook")
+    );
+    let mut ann = Client::native_at(served.address("ws"));
+    for (asked, step, bytes) in [
+        (
+            r#"{"type":"join_room","id":1,"room":"r"}"#,
+            "join",
+            json!(null),
+        ),
+        (
+            r#"{"type":"broadcast","id":2,"room":"r","data":[7]}"#,
+            "publish",
+            json!(3),
+        ),
+    ] {
+        let answer = ann.ask(asked);
+        assert!(answer.contains("\"unknown_type\""), "{answer}");
+        let lines = collector.lines(2);
+        let span = named(&lines, step);
+        is_part(named(&lines, &format!("gateway {step}")), span);
+        assert_eq!(span["error"], "unknown_type");
+        let attributes = &span["attributes"];
+        assert_eq!(attributes["messaging.destination.name"], "r");
+        assert_eq!(attributes["shardcast.connection"], ann.id());
+        assert_eq!(attributes["messaging.message.body.size"], bytes);
+    }
+    drop(served);
+
+    let served = collector.serve("1", &behind);
+    let mut ann = Client::native_at(served.address("ws"));
+    ann.join("a");
+    let lines = collector.lines(3);
+    assert_eq!(named(&lines, "join")["error"], Value::Null);
+    let answer = ann.ask(r#"{"type":"join_room","id":1,"room":"b"}"#);
+    assert!(answer.contains("\"room_limit\""), "{answer}");
+    let lines = collector.lines(3);
+    assert_eq!(named(&lines, "join")["error"], "room_limit");
 }
 
 /// What the backend was told, and the span of that call.

@@ -37,6 +37,11 @@ impl Refusal {
         Refusal::UnrecoverablePosition,
     ];
 
+    /// What clients are told.
+    pub fn text(self) -> &'static str {
+        self.error().1
+    }
+
     /// Number, text, and whether the same may succeed later.
     pub(super) fn error(self) -> (u32, &'static str, Retry) {
         match self {

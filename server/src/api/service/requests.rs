@@ -4,6 +4,7 @@
 use super::Service;
 use crate::dispatch::debug;
 use crate::dispatch::guard::{self, GuardPassage};
+use crate::dispatch::recorded;
 use crate::dispatch::task;
 use crate::limits::check;
 use crate::session::batch::Batch;
@@ -83,19 +84,37 @@ impl Service {
             Ok(Item::Command(command)) if matches!(command.request, Request::Leave(_)) => {
                 return self.take(cx, session, item, batch);
             }
-            Ok(Item::Command(command)) => Call {
-                id: command.id,
-                mode: command.reply,
-                batch,
-            },
+            Ok(Item::Command(command)) => {
+                if self.shared.debugging.is_on() {
+                    debug::asked(&self.context(cx, session), command);
+                }
+                Call {
+                    id: command.id,
+                    mode: command.reply,
+                    batch,
+                }
+            }
             Err(invalid) => Call {
                 id: invalid.id,
                 mode: invalid.reply,
                 batch,
             },
         };
-        call.answer(cx, session, &Reply::Error(problem));
+        self.answer(cx, session, call, &Reply::Error(problem));
         RequestState::Done
+    }
+
+    /// Answers what nobody handles.
+    #[cold]
+    fn answer(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        call: Call<'_>,
+        reply: &Reply<'_>,
+    ) {
+        let (state, shared, call) = (&mut self.state, &self.shared, Some(call));
+        Context::new(cx.reborrow(), session, state, shared, call).answer(reply);
     }
 
     pub(super) fn take_all(
@@ -116,7 +135,7 @@ impl Service {
                     mode: ReplyMode::Always,
                     batch: None,
                 };
-                return call.answer(cx, session, &Reply::Error(&too_many_waiting()));
+                return self.answer(cx, session, call, &Reply::Error(&too_many_waiting()));
             }
             // Two batches of a connection have the same number only after four thousand million
             // others.
@@ -267,6 +286,9 @@ impl Service {
             },
         };
         entry.conclude(&mut context, command.request.name(), run);
+        if context.step_left().is_some() {
+            recorded::end_left(&mut context, command);
+        }
         if was_awaited {
             self.greet_late(cx, session, was_awaited);
         }

@@ -99,6 +99,17 @@ impl TraceCounts {
         self.exports.get_or_create(&label).clone()
     }
 
+    #[cfg(test)]
+    pub(crate) fn lost(&self) -> u64 {
+        let label = [("outcome", SpanOutcome::Lost.as_str())];
+        self.spans.get_or_create(&label).get()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn failed(&self) -> u64 {
+        self.exports(ExportOutcome::Failed).get()
+    }
+
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register(
             "shardcast_trace_spans",

@@ -3,7 +3,8 @@
 //!
 //! Invariant: it holds one batch of at most [`BATCH_MAX`] steps; what comes meanwhile waits in the
 //! sink, and is dropped there once as many wait as may. A batch is tried [`ATTEMPTS_MAX`] times,
-//! within `tracing.timeout` each, and lost then. Every step is counted once. Started by `serve`.
+//! within `tracing.timeout` each, and lost then. Every step is counted once. [`LAST`] after it was
+//! told to stop it ends, whatever is under way. Started by `serve`.
 
 use crate::session::debugging::Debugging;
 use crate::traces::counts::{ExportOutcome, SpanOutcome, TraceCounts};
@@ -19,8 +20,9 @@ use shardcast_engine::{TraceReader, TraceSpan};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The thread.
 #[derive(Debug)]
@@ -61,23 +63,14 @@ impl Exporter {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let sending = Sending {
-            resource: Resource::new(
-                &options.service_name,
-                &format!("{:016x}", fastrand::u64(..)),
-            ),
-            options: Arc::new(options),
-            reader,
-            counts,
-            debugging,
-            stopped,
-            kept: None,
-            dropped: 0,
-            complained: None,
-        };
+        let sending = Sending::new(options, reader, counts, debugging, stopped);
         let thread = std::thread::Builder::new()
             .name("traces".to_owned())
-            .spawn(move || runtime.block_on(sending.run()))?;
+            .spawn(move || {
+                runtime.block_on(sending.run());
+                // A name that is looked up keeps nobody waiting.
+                runtime.shutdown_background();
+            })?;
         Ok(Exporter { stops, thread })
     }
 
@@ -100,6 +93,8 @@ struct Sending {
     /// Until when what waits is sent, once nothing more comes.
     stopped: watch::Receiver<Option<Instant>>,
     kept: Option<SendRequest<Full<Bytes>>>,
+    /// Steps of the batch that is being sent.
+    under_way: u64,
     /// As far as it is counted.
     dropped: u64,
     complained: Option<Instant>,
@@ -114,24 +109,53 @@ enum NotTaken {
 }
 
 impl Sending {
-    async fn run(mut self) {
-        loop {
-            let batch = self.collect().await;
-            let until = *self.stopped.borrow();
-            if batch.is_empty() && until.is_some() {
-                return;
-            }
-            if !batch.is_empty() {
-                self.send(batch).await;
-            }
-            self.count_dropped();
-            if until.is_some_and(|until| Instant::now() >= until) {
-                return self.give_up();
-            }
+    fn new(
+        options: TracingOptions,
+        reader: TraceReader,
+        counts: TraceCounts,
+        debugging: Arc<Debugging>,
+        stopped: watch::Receiver<Option<Instant>>,
+    ) -> Sending {
+        let instance = format!("{:016x}", fastrand::u64(..));
+        Sending {
+            resource: Resource::new(&options.service_name, &instance),
+            options: Arc::new(options),
+            reader,
+            counts,
+            debugging,
+            stopped,
+            kept: None,
+            under_way: 0,
+            dropped: 0,
+            complained: None,
         }
     }
 
-    /// The next steps: as many as one request has, or those of the last second.
+    async fn run(mut self) {
+        let over = over(self.stopped.clone());
+        tokio::select! {
+            () = self.send_all() => {}
+            () = over => {}
+        }
+        self.give_up();
+    }
+
+    /// Sends what comes, until the server stops and nothing is left.
+    async fn send_all(&mut self) {
+        loop {
+            let batch = self.collect().await;
+            if batch.is_empty() {
+                return;
+            }
+            self.under_way = batch.len() as u64;
+            self.send(batch).await;
+            self.under_way = 0;
+            self.count_dropped();
+        }
+    }
+
+    /// The next steps: as many as one request has, or those of the last second. None only once the
+    /// server stops.
     async fn collect(&mut self) -> Vec<TraceSpan> {
         let mut batch = Vec::new();
         let mut since = Instant::now();
@@ -159,7 +183,8 @@ impl Sending {
     /// Waits, or until the server stops.
     async fn rest(&mut self, time: Duration) {
         if self.stopped.borrow().is_none() {
-            let _ended = tokio::time::timeout(time, self.stopped.changed()).await;
+            let stops = self.stopped.wait_for(Option::is_some);
+            let _ended = tokio::time::timeout(time, stops).await.is_ok();
         } else {
             tokio::time::sleep(time).await;
         }
@@ -189,14 +214,14 @@ impl Sending {
             self.kept = None;
             self.counts.exported(ExportOutcome::Failed);
             self.complain(&why);
-            let until = *self.stopped.borrow();
-            if attempt == ATTEMPTS_MAX || until.is_some_and(|until| Instant::now() + pause > until)
-            {
-                break;
-            }
             // Never the same for all servers.
             let wait = wait.unwrap_or_else(|| pause.mul_f64(0.5 + fastrand::f64() / 2.0));
-            self.rest(wait.min(PAUSE_MAX)).await;
+            let wait = wait.min(PAUSE_MAX);
+            let until = *self.stopped.borrow();
+            if attempt == ATTEMPTS_MAX || until.is_some_and(|until| Instant::now() + wait > until) {
+                break;
+            }
+            self.rest(wait).await;
             pause *= 2;
         }
         self.counts.spans(SpanOutcome::Lost, count);
@@ -265,10 +290,14 @@ impl Sending {
             .expect("parts of a URL that was read, and headers that were checked")
     }
 
-    /// Time is over with steps that wait.
+    /// What the collector has not taken by now is lost.
     fn give_up(&mut self) {
-        while self.reader.try_recv().is_some() {
-            self.counts.spans(SpanOutcome::Lost, 1);
+        self.count_dropped();
+        self.counts.spans(SpanOutcome::Lost, self.under_way);
+        while let Some(span) = self.reader.try_recv() {
+            if !self.debugging.take_step(&span) {
+                self.counts.spans(SpanOutcome::Lost, 1);
+            }
         }
     }
 
@@ -290,6 +319,18 @@ impl Sending {
     }
 }
 
+/// Ends once the server has stopped and the time for the last steps is over.
+async fn over(mut stopped: watch::Receiver<Option<Instant>>) {
+    let until = match stopped.wait_for(Option::is_some).await {
+        Ok(until) => *until,
+        // Nobody can tell any more.
+        Err(_) => None,
+    };
+    if let Some(until) = until {
+        tokio::time::sleep_until(until).await;
+    }
+}
+
 /// `Retry-After` in seconds (RFC 9110 §10.2.3).
 fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?;
@@ -298,3 +339,108 @@ fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
 }
 
 const USER_AGENT: &str = concat!("shardcast/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::fetch::{FetchUrl, PlainHttp};
+    use crate::traces::options::{Callers, Sampling};
+    use shardcast_engine::{SpanKind, TraceSink};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// What a collector does with a request.
+    #[derive(Clone, Copy)]
+    enum Does {
+        Nothing,
+        /// It asks for a pause that is longer than the last steps may take.
+        AskForTime,
+    }
+
+    async fn collect(mut stream: TcpStream, does: Does) {
+        let mut request = [0; 4096];
+        while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+            let answer = b"HTTP/1.1 503 Later\r\nRetry-After: 10\r\nContent-Length: 0\r\n\r\n";
+            let sent = match does {
+                Does::Nothing => Ok(()),
+                Does::AskForTime => stream.write_all(answer).await,
+            };
+            sent.expect("the server reads");
+        }
+    }
+
+    fn options(port: u16) -> TracingOptions {
+        let url = format!("http://127.0.0.1:{port}/v1/traces");
+        let sampling = Sampling {
+            ratio: 1.0,
+            callers: Callers::Followed,
+        };
+        TracingOptions {
+            endpoint: FetchUrl::with(&url, None, PlainHttp::ThisHost).expect("a URL"),
+            sampling,
+            service_name: "test".to_owned(),
+            headers: Vec::new(),
+            timeout: Duration::from_secs(60),
+            queue: 8,
+        }
+    }
+
+    fn tell(sink: &TraceSink) {
+        let now = std::time::Instant::now();
+        sink.tell(TraceSpan {
+            trace: 1,
+            id: 1,
+            parent: None,
+            name: "publish",
+            kind: SpanKind::Server,
+            begin: now,
+            end: now,
+            failure: None,
+            attributes: Vec::new(),
+        });
+    }
+
+    /// How long a stop takes in the midst of a batch, while more wait; and how many requests have
+    /// failed, and how many steps are lost. Time jumps to the next deadline whenever nothing else
+    /// can happen.
+    fn stop(does: Does) -> (Duration, u64, u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build();
+        runtime.expect("a runtime").block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let port = listener.local_addr().expect("it listens").port();
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(collect(stream, does));
+                }
+            });
+            let (sink, reader) = TraceSink::new(8);
+            let (stops, stopped) = watch::channel(None);
+            let counts = TraceCounts::new();
+            let debugging = Arc::new(Debugging::new());
+            let sending = Sending::new(options(port), reader, counts.clone(), debugging, stopped);
+            let sending = tokio::spawn(sending.run());
+            tell(&sink);
+            // The first step is on its way by now.
+            tokio::time::sleep(2 * LINGER).await;
+            tell(&sink);
+            let begun = Instant::now();
+            stops.send_replace(Some(begun + LAST));
+            sending.await.expect("it ends");
+            let took = begun.elapsed();
+            (took, counts.failed(), counts.lost())
+        })
+    }
+
+    #[test]
+    fn a_stop_waits_for_a_collector_as_long_as_it_says_and_no_longer() {
+        // The timer's own resolution.
+        let (took, failed, lost) = stop(Does::Nothing);
+        assert_eq!((took.as_secs(), failed, lost), (LAST.as_secs(), 0, 2));
+        // Each batch is tried again, and for the pause that is asked for there is no time.
+        let (took, failed, lost) = stop(Does::AskForTime);
+        assert_eq!((took.as_secs(), failed, lost), (0, 3, 2));
+    }
+}

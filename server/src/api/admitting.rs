@@ -7,6 +7,7 @@ use crate::admission::connect::Connect;
 use crate::admission::entrance::{Chosen, Pings};
 use crate::api::hooks::ConnectHook;
 use crate::auth::gate::{LaterPassage, Passage};
+use crate::auth::sources::has_bearer;
 use crate::limits::limiter::slot_of;
 use crate::session::admitted::Admitted;
 use crate::session::context::Session;
@@ -89,7 +90,7 @@ impl Service {
     }
 
     /// Whoever is refused does not count. What a page of another site does says nothing of whose
-    /// browser shows it.
+    /// browser shows it; but what no page can send is nobody's page.
     pub(super) fn settle(
         &mut self,
         cx: &Engine<'_>,
@@ -103,7 +104,8 @@ impl Service {
             limiter.abandons(slot_of(cx));
         }
         let access = &self.code.access;
-        if access.origins.get().check(request, cx.peer()).is_ok() {
+        let is_foreign_page = access.origins.get().check(request, cx.peer()).is_err();
+        if !is_foreign_page || has_bearer(request) {
             access.refused(cx.peer(), refusal.status);
         }
     }

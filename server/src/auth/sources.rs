@@ -54,6 +54,12 @@ fn only<'r>(found: impl Iterator<Item = &'r [u8]>) -> Result<Option<&'r [u8]>, T
     }
 }
 
+/// Whether a request has `Authorization: Bearer`. A page cannot send that to another origin: a
+/// WebSocket has no such header, and no preflight here permits it (Fetch §4.10).
+pub(crate) fn has_bearer(request: &HttpRequest<'_>) -> bool {
+    bearers(request).next().is_some()
+}
+
 fn bearers<'r>(request: &HttpRequest<'r>) -> impl Iterator<Item = &'r [u8]> {
     headers(request, "Authorization").filter_map(bearer)
 }

@@ -546,17 +546,25 @@ fn who_is_refused_again_and_again_is_banned() {
     let server = served.address("ws");
     // A page of another site cannot have the visitors banned whose browsers show it.
     let page = "Origin: https://evil.example";
-    for more in ["X-Nothing: 1", "Authorization: Bearer none"] {
+    for more in [
+        "X-Nothing: 1",
+        "Cookie: shardcast_token=none",
+        "Authorization: Basic eDp5",
+    ] {
         for _ in 0..6 {
             assert_ne!(status_from(loopback(31), server, &[page, more]).0, 101);
         }
     }
-    for expected in [401, 401, 401, 401, 403] {
-        let bad = ["Authorization: Bearer none"];
-        let (status, body) = status_from(loopback(31), server, &bad);
-        assert_eq!(status, expected, "{body}");
+    // What no page can send says who asks, whatever origin it names.
+    for (last, origin) in [(31, "X-Nothing: 1"), (33, page)] {
+        for expected in [401, 401, 401, 401, 403] {
+            let bad = [origin, "Authorization: Bearer none"];
+            let (status, body) = status_from(loopback(last), server, &bad);
+            assert_eq!(status, expected, "{last} {body}");
+        }
+        let (_, body) = status_from(loopback(last), server, &[]);
+        assert!(body.contains("banned"), "{last} {body}");
     }
-    assert!(status_from(loopback(31), server, &[]).1.contains("banned"));
     assert_eq!(status_from(loopback(32), server, &[]).0, 101);
     let done = call(&served, "/api/unban", json!({"address": "127.0.0.31"}));
     assert_eq!(done, (200, json!({"lifted": true})));

@@ -35,26 +35,21 @@ pub(super) fn spread(given: &mut Map<String, Value>) -> ImportedMap {
         Some(_) => return imported,
     };
     given.remove("subscription_type");
-    let Some(Value::Object(mut map)) = given.remove("map").filter(|_| is_map) else {
+    if !is_map {
         return imported;
+    }
+    let mut map = match given.remove("map") {
+        Some(Value::Object(map)) => map,
+        Some(none) => {
+            given.insert("map".to_owned(), none);
+            Map::new()
+        }
+        // All of it is as where nothing is said.
+        None => Map::new(),
     };
     for (theirs, name) in STREAM {
         if let Some(value) = map.remove(theirs) {
             given.insert(name.to_owned(), value);
-        }
-    }
-    for who in WHO {
-        let publish = format!("allow_publish_for_{who}");
-        let removes = map.remove(&format!("allow_remove_for_{who}"));
-        match (map.remove(&publish), removes) {
-            (Some(Value::Bool(true)), Some(Value::Bool(true))) => {
-                given.insert(publish, true.into());
-            }
-            (Some(Value::Bool(true)), _) => {
-                let why = "who may publish to a map may remove its keys";
-                imported.left_out.push((format!("map.{publish}"), why));
-            }
-            _ => {}
         }
     }
     let or = |given: &mut Map<String, Value>, name: &str, value: Value| {
@@ -67,18 +62,8 @@ pub(super) fn spread(given: &mut Map<String, Value>) -> ImportedMap {
     if let Some(ttl) = map.remove("key_ttl").as_ref().and_then(duration) {
         imported.set.push(("map_key_ttl", format!("\"{ttl}\"")));
     }
-    let client_key = map.remove("client_key");
-    match client_key.as_ref().and_then(Value::as_str) {
-        None | Some("") => {}
-        Some("client_id") => imported
-            .set
-            .push(("map_client_key", "\"connection\"".to_owned())),
-        Some("user_id") => imported.set.push(("map_client_key", "\"user\"".to_owned())),
-        Some(_) => {
-            let why = "a key is any, the connection's or the user's";
-            imported.left_out.push(("map.client_key".to_owned(), why));
-        }
-    }
+    let keys = client_keys(&mut map, &mut imported);
+    publishers(given, &mut map, keys, &mut imported);
     for (name, _) in map {
         let why = match &*name {
             "mode" => "a map is in memory, and whoever comes back goes on",
@@ -87,4 +72,68 @@ pub(super) fn spread(given: &mut Map<String, Value>) -> ImportedMap {
         imported.left_out.push((format!("map.{name}"), why));
     }
     imported
+}
+
+/// Whether it is known under which keys clients publish.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ClientKeys {
+    Known,
+    /// What is said of it there is not here.
+    Unknown,
+}
+
+/// Under which keys clients publish.
+fn client_keys(map: &mut Map<String, Value>, imported: &mut ImportedMap) -> ClientKeys {
+    let key = match map.remove("client_key") {
+        None => return ClientKeys::Known,
+        Some(Value::String(template)) => match &*template {
+            "" => return ClientKeys::Known,
+            "client_id" => Some("\"connection\""),
+            "user_id" => Some("\"user\""),
+            _ => None,
+        },
+        Some(_) => None,
+    };
+    match key {
+        Some(key) => {
+            imported.set.push(("map_client_key", key.to_owned()));
+            ClientKeys::Known
+        }
+        None => {
+            let why = "a key is any, the connection's or the user's";
+            imported.left_out.push(("map.client_key".to_owned(), why));
+            ClientKeys::Unknown
+        }
+    }
+}
+
+/// Who may publish, where that may be said here: by one rule with who may remove, and to keys that
+/// are the same.
+fn publishers(
+    given: &mut Map<String, Value>,
+    map: &mut Map<String, Value>,
+    keys: ClientKeys,
+    imported: &mut ImportedMap,
+) {
+    let yes = Some(Value::Bool(true));
+    for who in WHO {
+        let publish = format!("allow_publish_for_{who}");
+        if given.remove(&publish) == yes {
+            let why = "who may publish to a map is said of the map";
+            imported.left_out.push((publish.clone(), why));
+        }
+        let removes = map.remove(&format!("allow_remove_for_{who}")) == yes;
+        if map.remove(&publish) != yes {
+            continue;
+        }
+        let why = match (keys, removes) {
+            (ClientKeys::Known, true) => {
+                given.insert(publish, true.into());
+                continue;
+            }
+            (ClientKeys::Known, false) => "who may publish to a map may remove its keys",
+            (ClientKeys::Unknown, _) => "its clients could change the keys of others",
+        };
+        imported.left_out.push((format!("map.{publish}"), why));
+    }
 }

@@ -227,8 +227,12 @@ fn maps() {
             "allow_publish_for_client": true, "allow_remove_for_client": true}});
     let prices = json!({"name": "prices", "subscription_type": "map",
         "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true,
-        "map": {"stream_size": 20, "stream_ttl": "10s", "client_key": "{{user}}",
-            "allow_publish_for_client": true}});
+        "map": {"stream_size": 20, "stream_ttl": "10s", "allow_publish_for_client": true}});
+    // Keys of clients that there are not here, and a rule that is none of a map.
+    let own = json!({"name": "own", "subscription_type": "map", "allow_publish_for_client": true,
+        "map": {"client_key": "{{user}}", "allow_publish_for_anonymous": true,
+            "allow_publish_for_client": true, "allow_remove_for_client": true}});
+    let plain = json!({"name": "plain", "subscription_type": "map"});
     let there = json!({"name": "there", "subscription_type": "map_clients"});
     let page = r#"
         [namespaces.cursors]
@@ -246,15 +250,28 @@ fn maps() {
         history_ttl = "10s"
         history_read = "anyone"
         map = true
+        [namespaces.own]
+        history = 100
+        history_ttl = "5m"
+        history_read = "anyone"
+        map = true
+        [namespaces.plain]
+        history = 100
+        history_ttl = "5m"
+        history_read = "anyone"
+        map = true
         [namespaces.there]
     "#;
     let left_out = [
         "channel.namespaces.cursors.map.mode: a map is in memory",
         "channel.namespaces.prices.map.allow_publish_for_client: who may",
-        "channel.namespaces.prices.map.client_key: a key is any",
+        "channel.namespaces.own.map.client_key: a key is any",
+        "channel.namespaces.own.map.allow_publish_for_anonymous: its clients",
+        "channel.namespaces.own.allow_publish_for_client: who may publish to a map is said",
+        "channel.namespaces.own.map.allow_publish_for_client: its clients",
         "channel.namespaces.there.subscription_type: there is no such",
     ];
-    let config = json!({"channel": {"namespaces": [cursors, prices, there]}});
+    let config = json!({"channel": {"namespaces": [cursors, prices, own, plain, there]}});
     check(&config, page, 0, &left_out);
 }
 

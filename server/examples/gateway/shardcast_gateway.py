@@ -25,7 +25,7 @@ SCHEMA = {
     "Event": {
         1: ("id", int), 2: ("instance", str), 3: ("event", str), 4: ("attempt", int), 5: ("time_ms", int), 6: ("connection", str), 7: ("user", str), 8: ("roles", [str]),
         9: ("address", str), 10: ("dialect", str), 11: ("rooms", [str]), 12: ("to_user", str), 13: ("everyone", bool), 14: ("method", str), 15: ("data", "json"),
-        16: ("request", "HttpRequest"), 17: ("notices", ["Notice"]),
+        16: ("request", "HttpRequest"), 17: ("notices", ["Notice"]), 22: ("key", str), 23: ("removed", bool),
     },
     "HttpRequest": {1: ("path", str), 2: ("query", str), 3: ("headers", ["Header"])},
     "Header": {1: ("name", str), 2: ("value", str)},

@@ -20,7 +20,7 @@ use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, HANDLER_FAILED, RETRY_AFTER_MS};
 use futures_util::FutureExt;
 use shardcast_engine::{Panicked, SpanKind, confine, discard};
-use shardcast_protocol::dialect::centrifuge::CentrifugeRequest;
+use shardcast_protocol::dialect::centrifuge::{CentrifugeRequest, KeyChange};
 use shardcast_protocol::dialect::{
     Code, Command, Method, Problem, PublishTarget, Request, Rooms, Value, ValueBox,
 };
@@ -36,6 +36,8 @@ pub struct Attempt {
     connection: Background,
     rooms: Vec<Box<str>>,
     recipients: AttemptTarget,
+    key: Option<Box<str>>,
+    change: KeyChange,
     data: Option<ValueBox>,
 }
 
@@ -72,6 +74,18 @@ impl Attempt {
         self.recipients == AttemptTarget::Everyone
     }
 
+    /// The conflation key that the client publishes with, which is not checked: in a room that is a
+    /// map it is set or removed, unless the map has keys of its own for clients
+    /// ([`crate::namespace::ClientKey`]).
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// Whether a key of a map is removed, rather than set.
+    pub fn is_removal(&self) -> bool {
+        self.change == KeyChange::Remove
+    }
+
     /// What is published.
     pub fn data(&self) -> Option<Value<'_>> {
         self.data.as_ref().map(ValueBox::as_value)
@@ -97,10 +111,17 @@ impl Attempt {
             },
             _ => return None,
         };
+        let keys = match &command.request {
+            Request::Broadcast(asked) | Request::Publish(asked) => asked.keys.as_deref(),
+            _ => None,
+        };
+        let key = keys.and_then(|keys| keys.conflation.as_deref());
         Some(Attempt {
             connection,
             rooms,
             recipients,
+            key: key.map(Into::into),
+            change: keys.and_then(|keys| keys.change).unwrap_or_default(),
             data: command.data.map(Value::to_boxed),
         })
     }

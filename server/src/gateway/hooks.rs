@@ -179,6 +179,8 @@ impl GatewayHooks {
             rooms: rooms_of(&attempt),
             to_user: attempt.to_user().map(str::to_owned),
             everyone: attempt.is_to_everyone(),
+            key: attempt.key().map(str::to_owned),
+            removed: attempt.is_removal(),
             data: attempt.data().map(json_of),
             ..self.event_of(EventKind::Publish, attempt.connection())
         };

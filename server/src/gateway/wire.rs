@@ -117,6 +117,12 @@ pub(crate) struct GatewayEvent {
     #[prost(string, optional, tag = "18")]
     #[serde(skip)]
     pub(crate) traceparent: Option<String>,
+    #[prost(string, optional, tag = "22")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    #[prost(bool, tag = "23")]
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) removed: bool,
 }
 
 /// The request that a client connects with.

@@ -8,6 +8,7 @@ mod backend;
 mod chat;
 mod examples;
 mod faults;
+mod maps;
 mod notices;
 mod orders;
 

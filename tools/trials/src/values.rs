@@ -78,7 +78,8 @@ pub(crate) fn check_rooms(request: &Request<'_>) {
         Request::Leave(rooms) => rooms,
         Request::Broadcast(publish) | Request::Publish(publish) => {
             if let Some(keys) = &publish.keys {
-                let lens = [&keys.idempotency, &keys.conflation].map(|key| key.as_ref().map(|key| key.len()));
+                let lens = [&keys.idempotency, &keys.conflation]
+                    .map(|key| key.as_ref().map(|key| key.len()));
                 assert!(lens.iter().any(Option::is_some));
                 let fits = |len: &usize| (1..=KEY_BYTES_MAX).contains(len);
                 // The key of a change of a map is the server's to check, like a room's name.

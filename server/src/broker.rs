@@ -21,6 +21,7 @@ mod nodes;
 mod options;
 mod ordering;
 mod outward;
+mod pages;
 mod partitions;
 mod redis;
 pub(crate) mod share;

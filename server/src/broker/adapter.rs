@@ -28,7 +28,8 @@
 //!    appended, and answered as that one was. An epoch ends only with its log: when the broker lost
 //!    it, it had not been used for its time to live, or it can no longer tell what it had
 //!    acknowledged.
-//! 7. **[`Broker::read`] answers from the log** what was appended before it was asked.
+//! 7. **[`Broker::read`] answers from the log** what was appended before it was asked, and nothing
+//!    is missing between the entries of a page, whatever is appended and trimmed meanwhile.
 //!    An empty log that [`Broker::open`] has made keeps its epoch for as long as it is opened once
 //!    in a minute.
 //! 8. **Payloads are opaque**, up to [`Broker::payload_bytes_max`], which may change with the

@@ -4,13 +4,15 @@
 //! What is published waits in each subscriber's own queue until [`Model::deliver`] brings it on, so
 //! a test decides by seed who hears what when. Nodes are cut off and come back, the broker is
 //! stopped, and it drops what a slow subscriber has not taken. Logs are those of rooms by
-//! themselves, or parts of one stream as JetStream's are. Used by tests alone.
+//! themselves, or parts of one stream as JetStream's are, which is read entry by entry while others
+//! append. Used by tests alone.
 
 use crate::broker::adapter::{
     Append, Appended, Broker, BrokerError, Link, LogEntry, LogPage, LogPlace, Outbound, ReadLog,
 };
 use crate::broker::envelope::Envelope;
 use crate::broker::inbox::{InboxSender, Incoming};
+use crate::broker::pages::{chain, leave_whole};
 use crate::broker::subject::Subject;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -53,6 +55,15 @@ pub enum ModelLogs {
     OfStream,
 }
 
+/// What happens while a log is read.
+#[derive(Clone, Debug)]
+pub struct ModelRace {
+    /// Once so many of its entries were read.
+    pub read: usize,
+    /// These are appended.
+    pub appends: Vec<Append>,
+}
+
 #[derive(Debug, Default)]
 struct World {
     nodes: Vec<Node>,
@@ -61,6 +72,8 @@ struct World {
     epochs: u64,
     /// Appends so far.
     appends: u64,
+    /// While a log is read the next time.
+    race: Option<ModelRace>,
 }
 
 #[derive(Debug)]
@@ -132,6 +145,12 @@ impl Model {
     /// Keeps logs in this way; before there are any.
     pub fn keep_logs(&self, kind: ModelLogs) {
         self.world().kind = kind;
+    }
+
+    /// Lets something happen while a log is read the next time, if it is part of a stream: those
+    /// are handed out entry by entry. `None`: nothing.
+    pub fn race(&self, race: Option<ModelRace>) {
+        self.world().race = race;
     }
 
     /// Time passes: the oldest entries of a room go, be they all that it has, and where it is a
@@ -297,39 +316,68 @@ impl World {
     }
 }
 
-impl ModelLog {
-    fn page(&self, read: &ReadLog, kind: ModelLogs) -> LogPage {
-        let entries = self.entries.iter();
-        let entries = entries.filter(|entry| entry.place.offset > read.after);
-        let limit = read.limit as usize;
-        let mut page: Vec<LogEntry> = entries.clone().take(limit).cloned().collect();
-        let first = page.first().map(|first| first.place);
-        let behind = match (kind, first) {
-            (ModelLogs::Single, first) => first.map_or(self.newest, |first| first.previous),
-            (ModelLogs::OfStream, first) => {
-                let oldest = self.entries.front().map(|oldest| oldest.place.offset);
-                let first = first.map(|first| first.offset);
-                let trimmed = self.first.saturating_sub(1);
-                match (oldest, first) {
-                    (Some(oldest), _) if oldest <= read.after => read.after,
-                    (_, Some(first)) if self.entries.len() >= self.entries_max => first - 1,
-                    (_, first) => read
-                        .after
-                        .max(trimmed)
-                        .min(first.map_or(u64::MAX, |it| it - 1)),
-                }
-            }
+impl World {
+    fn read(&mut self, read: &ReadLog) -> LogPage {
+        let (kind, limit) = (self.kind, read.limit as usize);
+        let race = self.race.take_if(|_| kind == ModelLogs::OfStream);
+        let Some(log) = self.logs.get(&read.room) else {
+            return LogPage::default();
         };
-        if let (ModelLogs::OfStream, Some(first)) = (kind, page.first_mut()) {
-            first.place.previous = behind;
+        let (newest, mut entries) = (log.newest, Vec::new());
+        let last = log.entries.back().map_or(0, |last| last.place.offset);
+        if let Some(ModelRace {
+            read: count,
+            appends,
+        }) = race
+        {
+            entries = log.behind(read.after, count.min(limit));
+            for append in appends {
+                self.append(append);
+            }
         }
+        let Some(log) = self.logs.get(&read.room) else {
+            return LogPage::default();
+        };
+        let after = entries.last().map_or(read.after, |it| it.place.offset);
+        entries.extend(log.behind(after, limit - entries.len()));
+        let behind = match kind {
+            ModelLogs::Single => entries.first().map_or(newest, |it| it.place.previous),
+            ModelLogs::OfStream => log.behind_in_stream(read.after, &mut entries),
+        };
+        let read = entries.last().map_or(last, |it| it.place.offset);
         LogPage {
-            epoch: self.epoch,
-            newest: self.newest,
+            epoch: log.epoch,
+            newest: newest.max(read),
             behind,
-            has_more: entries.count() > limit,
-            entries: page,
+            has_more: read < last,
+            entries,
         }
+    }
+}
+
+impl ModelLog {
+    /// Up to so many entries behind an offset.
+    fn behind(&self, after: u64, limit: usize) -> Vec<LogEntry> {
+        let entries = self.entries.iter();
+        let entries = entries.filter(|entry| entry.place.offset > after);
+        entries.take(limit).cloned().collect()
+    }
+
+    /// Behind which offset nothing is missing before these entries, which were read one by one, as
+    /// far as a stream knows.
+    fn behind_in_stream(&self, after: u64, entries: &mut Vec<LogEntry>) -> u64 {
+        let oldest = self.entries.front().map(|oldest| oldest.place.offset);
+        let left_out = leave_whole(entries, oldest);
+        let first = entries.first().map(|first| first.place.offset);
+        let trimmed = self.first.saturating_sub(1);
+        let is_full = left_out > 0 || self.entries.len() >= self.entries_max;
+        let behind = match (oldest, first) {
+            (Some(oldest), _) if oldest <= after => after,
+            (_, Some(first)) if is_full => first - 1,
+            (_, first) => after.max(trimmed).min(first.map_or(u64::MAX, |it| it - 1)),
+        };
+        chain(entries, behind);
+        behind
     }
 }
 
@@ -377,10 +425,7 @@ impl Broker for ModelBroker {
     }
 
     async fn read(&self, read: ReadLog) -> Result<LogPage, BrokerError> {
-        self.with(|world, _| {
-            let log = world.logs.get(&read.room);
-            log.map_or_else(LogPage::default, |log| log.page(&read, world.kind))
-        })
+        self.with(|world, _| world.read(&read))
     }
 
     fn payload_bytes_max(&self) -> usize {

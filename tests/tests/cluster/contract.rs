@@ -342,6 +342,43 @@ async fn trimmed_logs<A: Adapter>(ground: Ground<A>) {
     assert_eq!(page.entries.len(), 1);
 }
 
+/// Entries that are on one page follow each other, however much is appended and trimmed while they
+/// are read.
+async fn pages_of_busy_logs<A: Adapter>(ground: Ground<A>) {
+    const MANY: usize = 6_000;
+    let (near, far) = (ground.node().await, ground.node().await);
+    let says = async {
+        for batch in 0..MANY / 100 {
+            let numbers = batch * 100..(batch + 1) * 100;
+            let batch = numbers.map(|number| entry("log:busy", &number.to_string(), None));
+            let done = near.adapter.append_all(&batch.collect::<Vec<_>>()).await;
+            assert!(done.iter().all(Result::is_ok), "{done:?}");
+        }
+    };
+    let reads = async {
+        let (mut pages, mut after) = (0, 0);
+        loop {
+            let page = far.read("log:busy", after, 1_000).await;
+            let numbers = words(&page.entries).into_iter();
+            let numbers: Vec<usize> = numbers.map(|it| it.parse().expect("a number")).collect();
+            let follows = |pair: &[usize]| pair[0] + 1 == pair[1];
+            assert!(numbers.windows(2).all(follows), "{after}: {numbers:?}");
+            let places: Vec<LogPlace> = page.entries.iter().map(|entry| entry.place).collect();
+            assert_chain(&places, page.behind);
+            pages += usize::from(!numbers.is_empty());
+            if numbers.last() == Some(&(MANY - 1)) {
+                return;
+            }
+            // From the beginning, and from the middle of what there was.
+            after = match places.get(places.len() / 2) {
+                Some(place) if pages % 2 == 0 => place.offset,
+                _ => 0,
+            };
+        }
+    };
+    tokio::join!(says, reads);
+}
+
 async fn losses<A: Adapter>(mut ground: Ground<A>) {
     let (near, mut far) = (ground.node().await, ground.node().await);
     let room = Subject::Room("log:l".into());
@@ -440,6 +477,7 @@ promises! {
     plain_messages_reach_their_subject_in_order: plain_messages,
     a_log_has_places_pages_and_keys: logs,
     a_log_that_was_trimmed_says_so: trimmed_logs,
+    a_page_has_no_hole_whatever_goes_meanwhile: pages_of_busy_logs,
     losses_are_told_and_nothing_acknowledged_is_gone: losses,
     large_messages_pass: large_messages,
 }

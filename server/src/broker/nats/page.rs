@@ -1,7 +1,7 @@
 //! A page of a room's log in JetStream, and what is known of what is not on it.
 //!
-//! Invariant: what a page says of what is behind it is true or errs towards a loss. Used by the
-//! log.
+//! Invariant: what a page says of what is behind it is true or errs towards a loss, and nothing is
+//! missing between its entries. Used by the log.
 
 use crate::broker::adapter::{BrokerError, LogEntry, LogPage, LogPlace, ReadLog};
 use crate::broker::nats::client::NatsClient;
@@ -11,6 +11,7 @@ use crate::broker::nats::jetstream::{
 };
 use crate::broker::nats::subjects::epoch_of;
 use crate::broker::nats::wire::NatsHeader;
+use crate::broker::pages::{chain, leave_whole};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(super) async fn page(
         ..LogPage::default()
     };
     let after = read.after;
-    let (last, entries) = match message_of(client, stream, subject, NatsPick::Last).await? {
+    let (last, mut entries) = match message_of(client, stream, subject, NatsPick::Last).await? {
         None => {
             let state = stream_state(client, stream).await?;
             return Ok(empty(after.max(state.first_seq.saturating_sub(1))));
@@ -45,24 +46,18 @@ pub(super) async fn page(
         // Entries go oldest first, so none that is newer has gone.
         Some((last, _)) if last <= after => return Ok(empty(after)),
         // The next look at a room that nothing was published to.
-        Some((last, payload)) if last == after + 1 => (last, vec![(last, payload)]),
-        Some((last, _)) => (last, entries(client, stream, subject, read, last).await?),
+        Some((last, payload)) if last == after + 1 => (last, vec![entry(epoch, last, payload)]),
+        Some((last, _)) => {
+            let entries = entries(client, (stream, epoch), subject, read, last);
+            (last, entries.await?)
+        }
     };
-    let Some((first, _)) = entries.first() else {
+    if entries.is_empty() {
         let text = "JetStream delivers nothing of what it has".into();
         return Err(BrokerError::Refused(text).into());
-    };
-    let behind = behind(client, stream, subject, after, *first).await?;
-    let mut previous = behind;
-    let entries = entries.into_iter().map(|(offset, payload)| {
-        let place = LogPlace {
-            epoch,
-            offset,
-            previous: std::mem::replace(&mut previous, offset),
-        };
-        LogEntry { place, payload }
-    });
-    let entries: Vec<LogEntry> = entries.collect();
+    }
+    let behind = behind(client, stream, subject, after, &mut entries).await?;
+    chain(&mut entries, behind);
     Ok(LogPage {
         epoch,
         newest: newest.max(last),
@@ -74,20 +69,27 @@ pub(super) async fn page(
     })
 }
 
-/// Behind which offset nothing is missing before the first entry that was read behind `after`.
-/// Asked once that was read, so that what was trimmed meanwhile counts as well.
+/// Behind which offset nothing is missing before the first of the entries that were read behind
+/// `after`; leaves those between which nothing is. Asked once they were read, so that what was
+/// trimmed meanwhile counts as well.
 async fn behind(
     client: &NatsClient,
     stream: &str,
     subject: &str,
     after: u64,
-    first: u64,
+    entries: &mut Vec<LogEntry>,
 ) -> Result<u64, NatsApiFailure> {
-    if first == after + 1 {
+    if entries.len() == 1 && first_of(entries, after) == after + 1 {
         return Ok(after);
     }
     let oldest = message_of(client, stream, subject, NatsPick::First).await?;
-    if oldest.is_some_and(|(oldest, _)| oldest <= after) {
+    let oldest = oldest.map(|(oldest, _)| oldest);
+    let left_out = leave_whole(entries, oldest);
+    let first = first_of(entries, after);
+    if left_out > 0 {
+        return Ok(first - 1);
+    }
+    if first == after + 1 || oldest.is_some_and(|oldest| oldest <= after) {
         return Ok(after);
     }
     let info = stream_info(client, stream, subject).await?;
@@ -103,14 +105,22 @@ async fn behind(
     Ok(behind.min(first - 1))
 }
 
-/// Entries of a room behind a place, up to the newest that was seen.
+/// The offset of the first of some entries behind `after`.
+fn first_of(entries: &[LogEntry], after: u64) -> u64 {
+    entries
+        .first()
+        .map_or(after + 1, |first| first.place.offset)
+}
+
+/// Entries of a room behind a place, up to the newest that was seen; they do not name the ones
+/// before them yet.
 async fn entries(
     client: &NatsClient,
-    stream: &str,
+    (stream, epoch): (&str, u64),
     subject: &str,
     read: &ReadLog,
     newest: u64,
-) -> Result<Vec<(u64, Bytes)>, NatsApiFailure> {
+) -> Result<Vec<LogEntry>, NatsApiFailure> {
     /// How long the server waits for a replica that lags.
     const EXPIRES: Duration = Duration::from_secs(2);
     let consumer = create_consumer(client, stream, subject, read.after.saturating_add(1)).await?;
@@ -139,8 +149,8 @@ async fn entries(
         }
         last = offset;
         bytes += answer.payload.len();
-        entries.push((offset, answer.payload));
-        if offset >= newest {
+        entries.push(entry(epoch, last, answer.payload));
+        if last >= newest {
             break;
         }
     }
@@ -148,6 +158,15 @@ async fn entries(
     // It would go by itself in a while.
     _ = delete_consumer(client, stream, &consumer).await;
     Ok(entries)
+}
+
+fn entry(epoch: u64, offset: u64, payload: Bytes) -> LogEntry {
+    let place = LogPlace {
+        epoch,
+        offset,
+        previous: LogPlace::UNKNOWN,
+    };
+    LogEntry { place, payload }
 }
 
 /// The sequence in the subject of an acknowledgement:

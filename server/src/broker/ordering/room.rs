@@ -379,3 +379,79 @@ impl KnownLog {
 fn begin_at(epoch: u64, next: u64) -> OrderedStep {
     OrderedStep::Log(LogStep::Begin { epoch, next })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::adapter::LogEntry;
+    use crate::broker::envelope::{Body, Envelope, Recipient};
+    use bytes::Bytes;
+    use shardcast_engine::{Data, DataEncoding};
+
+    fn payload() -> Bytes {
+        let envelope = Envelope {
+            place: None,
+            id: MessageId { run: 1, number: 1 },
+            recipient: Recipient::Room("r"),
+            body: Body::Event { name: "e" },
+            key: "",
+            conflate: "",
+            data: Data::Text("x"),
+            encoding: DataEncoding::default(),
+        };
+        envelope.write().expect("it is short").into()
+    }
+
+    /// Offsets that no server gives are not believed, whether they are read or heard.
+    #[test]
+    fn entries_that_can_stand_nowhere_are_left_out() {
+        let entry = |offset, previous| LogEntry {
+            place: LogPlace {
+                epoch: 7,
+                offset,
+                previous,
+            },
+            payload: payload(),
+        };
+        let steps = |newest, entries: Vec<LogEntry>| {
+            let mut room = OrderedRoom::default();
+            room.want(None);
+            room.subscribed();
+            room.ask().expect("it has a question");
+            let epoch = 7;
+            let steps = room.answered(LogPage {
+                epoch,
+                newest,
+                behind: entries.first().map_or(newest, |first| first.place.previous),
+                entries,
+                has_more: false,
+            });
+            steps.steps
+        };
+        let begin = |next| OrderedStep::Log(LogStep::Begin { epoch: 7, next });
+        let published = |offset, previous| {
+            OrderedStep::Publish(OrderedEntry::of_log(entry(offset, previous)).expect("it is one"))
+        };
+        let ready = OrderedStep::Log(LogStep::Ready);
+        for (newest, entries, expected) in [
+            (0, vec![entry(0, 0)], vec![begin(1), ready.clone()]),
+            (
+                3,
+                vec![entry(0, 0), entry(3, 2), entry(u64::MAX, 3)],
+                vec![begin(3), published(3, 2), ready.clone()],
+            ),
+            (3, vec![entry(3, 3)], vec![begin(4), ready.clone()]),
+            (
+                u64::MAX,
+                vec![],
+                vec![begin(LogPlace::OFFSET_MAX + 1), ready],
+            ),
+        ] {
+            assert_eq!(steps(newest, entries), expected);
+        }
+        let nowhere = [0, LogPlace::OFFSET_MAX + 1, u64::MAX];
+        for offset in nowhere {
+            assert_eq!(OrderedEntry::of_log(entry(offset, offset / 2)), None);
+        }
+    }
+}

@@ -1,14 +1,15 @@
 //! One ordered room at several nodes over the model broker, by seed: messages are published, heard
 //! late, lost with and without a word, links break, the broker keeps little or not for long,
-//! forgets what it has acknowledged, or everything; its logs are of one room each, or of a stream.
+//! forgets what it has acknowledged, or everything; its logs are of one room each, or of a stream,
+//! which others append to while it is read.
 //! Whatever happened, what members are sent is what was appended, in its order, without a gap or a
 //! repeat, until they are sent away; and once nothing breaks any more, every node has what the
 //! broker has.
 
-use crate::broker::adapter::{Append, Broker, KeptInLog, LogEntry, LogPage, LogPlace, ReadLog};
+use crate::broker::adapter::{Append, Broker, KeptInLog, LogEntry, LogPage, ReadLog};
 use crate::broker::envelope::{Body, Envelope, MessageId, Recipient};
 use crate::broker::inbox::{Inbox, Incoming};
-use crate::broker::model::{Model, ModelBroker, ModelFault, ModelLogs};
+use crate::broker::model::{Model, ModelBroker, ModelFault, ModelLogs, ModelRace};
 use crate::broker::ordering::entry::OrderedEntry;
 use crate::broker::ordering::room::{OrderedOutcome, OrderedRoom, OrderedStep};
 use crate::broker::subject::Subject;
@@ -34,6 +35,7 @@ const SEEDS: Seeds = Seeds {
         "aged",
         "followed what had aged",
         "of a stream",
+        "appended while it is read",
     ],
     least: 200,
 };
@@ -168,7 +170,7 @@ impl SimCluster {
         }
     }
 
-    fn publish(&mut self, index: usize, random: &mut fastrand::Rng) {
+    fn append(&mut self, index: usize, random: &mut fastrand::Rng) -> Append {
         self.number += 1;
         let id = MessageId {
             run: index as u64 + 1,
@@ -176,12 +178,16 @@ impl SimCluster {
         };
         let key = random.u8(0..20);
         let key = (key < 3).then(|| (key.to_string().into(), Duration::from_secs(1)));
-        let append = Append {
+        Append {
             room: ROOM.into(),
             payload: payload(id).into(),
             key,
             keep: self.keep,
-        };
+        }
+    }
+
+    fn publish(&mut self, index: usize, random: &mut fastrand::Rng) {
+        let append = self.append(index, random);
         if let Ok(appended) = at_once(self.nodes[index].broker.append(append)) {
             self.count("placed", 1);
             self.count("repeated", u64::from(appended.is_duplicate));
@@ -236,6 +242,20 @@ impl SimCluster {
         }
     }
 
+    /// What is asked is read while others append.
+    fn ask_in_a_race(&mut self, index: usize, random: &mut fastrand::Rng) {
+        let others = 0..random.usize(1..8);
+        let race = ModelRace {
+            read: random.usize(0..4),
+            appends: others.map(|_| self.append(index, random)).collect(),
+        };
+        let has_question = self.nodes[index].room.has_question();
+        self.count("appended while it is read", has_question.into());
+        self.model.race(Some(race));
+        self.ask(index, 1_000);
+        self.model.race(None);
+    }
+
     fn answer(&mut self, index: usize) {
         if let Some(page) = self.nodes[index].answer.take() {
             let outcome = self.nodes[index].room.answered(page);
@@ -276,7 +296,8 @@ impl SimCluster {
         match random.u8(0..100) {
             0..30 => self.publish(index, random),
             30..50 => self.hear(index, random.usize(0..4)),
-            50..62 => self.ask(index, random.u32(1..5)),
+            50..59 => self.ask(index, random.u32(1..5)),
+            59..62 => self.ask_in_a_race(index, random),
             62..74 => self.answer(index),
             74..80 => self.follow_link(index),
             80..84 => {
@@ -426,57 +447,4 @@ fn members_are_sent_the_brokers_log_whatever_breaks() {
         cluster.check();
         cluster.tally
     });
-}
-
-/// Offsets that no server gives are not believed, whether they are read or heard.
-#[test]
-fn entries_that_can_stand_nowhere_are_left_out() {
-    let entry = |offset, previous| LogEntry {
-        place: LogPlace {
-            epoch: 7,
-            offset,
-            previous,
-        },
-        payload: payload(MessageId { run: 1, number: 1 }).into(),
-    };
-    let steps = |newest, entries: Vec<LogEntry>| {
-        let mut room = OrderedRoom::default();
-        room.want(None);
-        room.subscribed();
-        room.ask().expect("it has a question");
-        let epoch = 7;
-        let steps = room.answered(LogPage {
-            epoch,
-            newest,
-            behind: entries.first().map_or(newest, |first| first.place.previous),
-            entries,
-            has_more: false,
-        });
-        steps.steps
-    };
-    let begin = |next| OrderedStep::Log(LogStep::Begin { epoch: 7, next });
-    let published = |offset, previous| {
-        OrderedStep::Publish(OrderedEntry::of_log(entry(offset, previous)).expect("it is one"))
-    };
-    let ready = OrderedStep::Log(LogStep::Ready);
-    for (newest, entries, expected) in [
-        (0, vec![entry(0, 0)], vec![begin(1), ready.clone()]),
-        (
-            3,
-            vec![entry(0, 0), entry(3, 2), entry(u64::MAX, 3)],
-            vec![begin(3), published(3, 2), ready.clone()],
-        ),
-        (3, vec![entry(3, 3)], vec![begin(4), ready.clone()]),
-        (
-            u64::MAX,
-            vec![],
-            vec![begin(LogPlace::OFFSET_MAX + 1), ready],
-        ),
-    ] {
-        assert_eq!(steps(newest, entries), expected);
-    }
-    let nowhere = [0, LogPlace::OFFSET_MAX + 1, u64::MAX];
-    for offset in nowhere {
-        assert_eq!(OrderedEntry::of_log(entry(offset, offset / 2)), None);
-    }
 }

@@ -21,6 +21,7 @@ mod gateway;
 mod import;
 mod limits;
 mod log;
+mod moment;
 pub mod namespace;
 #[doc(hidden)] // For fuzzing.
 pub mod parsing;

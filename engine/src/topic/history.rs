@@ -1,10 +1,11 @@
 //! A home's part in the logs of its topics: what is published is kept, pages are read, and cursors
 //! are answered. Each happens at its place in the topic's order.
 
+use crate::driver::boundary::Millis;
 use crate::message::delivery::{CaughtUp, Delivery, Progress};
 use crate::message::request::{CatchUp, PublishRequest};
 use crate::query::gather::{Outcome, Part, QueryKey};
-use crate::topic::keep::{Keep, Placement};
+use crate::topic::keep::{GivenPlace, Keep, Placement};
 use crate::topic::key::TopicKey;
 use crate::topic::log::entry::LogEntry;
 use crate::topic::log::options::{KeptFor, LogClass};
@@ -130,13 +131,16 @@ impl Topics {
         self.logs.get(topic.topic(), now, |log, options| {
             // Keys of what has come with its place are known where it got it.
             match (&keep.place, entry.key.clone()) {
-                (Some(place), _) => log.jump_to(place.offset),
+                (Some(place), _) => {
+                    entry.at = placed_at(place, now);
+                    log.jump_to(place.offset);
+                }
                 (None, Some(key)) => log.remember_key(key, options, now),
                 (None, None) => {}
             }
             log.members = members;
             if options.map.is_some() {
-                log.change_map(options, keep, content, (now, publish.except.is_none()));
+                log.change_map(options, keep, content, (entry.at, publish.except.is_none()));
             }
             log.append(entry, options);
         });
@@ -269,6 +273,12 @@ impl Topics {
             .mail
             .deliver(reader.who.shard, Delivery::CaughtUp(Box::new(caught_up)));
     }
+}
+
+/// When a publication got its place.
+fn placed_at(place: &GivenPlace, now: Millis) -> Millis {
+    // Before the shard began, it may be: times are compared as they wrap around.
+    now.wrapping_sub(place.age.as_millis() as Millis)
 }
 
 /// Why a publication is not published.

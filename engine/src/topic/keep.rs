@@ -2,6 +2,7 @@
 
 use crate::topic::log::options::LogClass;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A publication goes into the log of its topic.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct GivenPlace {
     /// The offset of the topic's publication before it; where the log begins with it, the one
     /// before [`crate::LogStep::Begin`]'s.
     pub previous: u64,
+    /// How long the publication has had it: the log keeps it for so much less.
+    pub age: Duration,
 }
 
 /// What becomes of a publication that asks for a log.

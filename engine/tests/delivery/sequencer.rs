@@ -11,6 +11,7 @@ use shardcast_engine::{
     Unsequenced,
 };
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 pub(crate) struct SkippingSequencer {
     reader: SequencerReader,
@@ -120,6 +121,7 @@ impl SkippingSequencer {
                 epoch,
                 offset: position.offset,
                 previous: room.newest(),
+                age: Duration::ZERO,
             };
             room.entries.push(SequencedEntry { place, publish });
             if !random.chance(self.lost_permille) {

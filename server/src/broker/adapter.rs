@@ -218,6 +218,8 @@ pub struct LogEntry {
     pub place: LogPlace,
     /// What was appended.
     pub payload: Bytes,
+    /// How long before it was read, by the broker's own clock. Zero: just before, or nobody knows.
+    pub age: Duration,
 }
 
 /// Why something was not done.

@@ -17,6 +17,7 @@ use crate::broker::subject::Subject;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The broker with all its nodes. Clones are the same.
@@ -287,6 +288,7 @@ impl World {
         log.entries.push_back(LogEntry {
             place,
             payload: payload.clone(),
+            age: Duration::ZERO,
         });
         let kept = append.keep.entries_max as usize;
         let beyond = log.entries.len().saturating_sub(kept);

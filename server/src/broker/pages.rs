@@ -39,6 +39,7 @@ pub(crate) fn chain(entries: &mut [LogEntry], behind: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn entries(offsets: &[u64]) -> Vec<LogEntry> {
         let entry = |offset: &u64| LogEntry {
@@ -48,6 +49,7 @@ mod tests {
                 previous: LogPlace::UNKNOWN,
             },
             payload: "".into(),
+            age: Duration::ZERO,
         };
         offsets.iter().map(entry).collect()
     }

@@ -8,9 +8,10 @@ use crate::auth::key::TokenKey;
 use crate::auth::key_set::KeySetOptions;
 use crate::auth::options::{Auth, TokenMode, TokenSource};
 use crate::auth::rules::{Expiry, TokenRules};
+use crate::moment::since_1970;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
-use toml::value::{Datetime, Offset, Time};
+use toml::value::Datetime;
 
 /// Section `[auth]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,32 +244,8 @@ impl ConfigValue for Until {
 impl Until {
     /// The moment; a date before 1970 is its beginning.
     pub(crate) fn moment(&self) -> Option<SystemTime> {
-        let Datetime { date, time, offset } = self.0?;
-        let date = date?;
-        let days = days_since_1970(date.year.into(), date.month.into(), date.day.into());
-        let minutes = match offset {
-            Some(Offset::Custom { minutes }) => i64::from(minutes),
-            Some(Offset::Z) | None => 0,
-        };
-        let of_day = |time: Time| {
-            let minutes = i64::from(time.hour) * 60 + i64::from(time.minute);
-            minutes * 60 + i64::from(time.second.unwrap_or(0))
-        };
-        let seconds = days * 86_400 + time.map_or(0, of_day) - minutes * 60;
-        let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        Some(SystemTime::UNIX_EPOCH + since)
+        Some(SystemTime::UNIX_EPOCH + since_1970(&self.0?)?)
     }
-}
-
-/// In the Gregorian calendar: years begin in March here, so that the odd day stands last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = match month {
-        1 | 2 => (year - 1, month + 9),
-        month => (year, month - 3),
-    };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    365 * year + leap_days + of_year - 719_468
 }
 
 const NONE: &str = "none";

@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const KEEP: KeptInLog = KeptInLog {
     entries_max: 50,
@@ -379,6 +379,31 @@ async fn pages_of_busy_logs<A: Adapter>(ground: Ground<A>) {
     tokio::join!(says, reads);
 }
 
+/// Entries are as old as the broker's clock says, whoever reads them.
+async fn ages<A: Adapter>(ground: Ground<A>) {
+    const BETWEEN: Duration = Duration::from_millis(300);
+    /// Brokers tell milliseconds, cut off.
+    const ROUNDED: Duration = Duration::from_millis(2);
+    let (near, far) = (ground.node().await, ground.node().await);
+    let begun = Instant::now();
+    let first = near.append("log:old", "first", None).await;
+    first.expect("appended");
+    tokio::time::sleep(BETWEEN).await;
+    let last = near.append("log:old", "last", None).await;
+    last.expect("appended");
+    for node in [&near, &far] {
+        let page = node.read("log:old", 0, 10).await;
+        let most = begun.elapsed() + ROUNDED;
+        let ages: Vec<Duration> = page.entries.iter().map(|entry| entry.age).collect();
+        let [first, last] = ages[..] else {
+            panic!("{ages:?}");
+        };
+        assert!(first <= most, "{ages:?}, at most {most:?}");
+        let between = first.saturating_sub(last) + ROUNDED;
+        assert!(between >= BETWEEN, "{ages:?}, {BETWEEN:?} between them");
+    }
+}
+
 async fn losses<A: Adapter>(mut ground: Ground<A>) {
     let (near, mut far) = (ground.node().await, ground.node().await);
     let room = Subject::Room("log:l".into());
@@ -478,6 +503,7 @@ promises! {
     a_log_has_places_pages_and_keys: logs,
     a_log_that_was_trimmed_says_so: trimmed_logs,
     a_page_has_no_hole_whatever_goes_meanwhile: pages_of_busy_logs,
+    entries_are_as_old_as_the_broker_says: ages,
     losses_are_told_and_nothing_acknowledged_is_gone: losses,
     large_messages_pass: large_messages,
 }

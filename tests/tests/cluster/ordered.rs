@@ -397,7 +397,43 @@ async fn a_client_goes_on_at_another_node_when_its_own_dies(kind: Kind) {
     assert!(reads <= 4, "{reads} reads for five clients");
 }
 
+/// What a broker keeps for longer than its room does, a node that begins to follow the room shows
+/// nobody.
+async fn a_node_that_comes_late_shows_nothing_older_than_the_others(kind: Kind) {
+    const OLD: u64 = 5;
+    let lines = format!("{NAMESPACE}history_ttl = \"1s\"\n");
+    let cluster = Cluster::start_with(kind, 2, &lines);
+    let urls = cluster.urls();
+    let reader = Reader::join(connect(&urls[0])).await;
+    let client = connect(&urls[0]);
+    say(&client, 0, 0..OLD).await;
+    reader.heard(OLD as usize).await;
+    let shown = async |client: &Client| {
+        let page = client.history::<Said>(ROOM).send().await;
+        let page = page.expect("it is kept");
+        let numbers = page.messages.iter().map(|message| message.data.1);
+        (page.offset, numbers.collect::<Vec<u64>>())
+    };
+    // The room is in use all the while, so the broker's log of it is.
+    let mut number = OLD;
+    let newest = loop {
+        let (placed, _) = say(&client, 0, number..number + 1).await;
+        number += 1;
+        let (newest, numbers) = shown(&client).await;
+        if numbers.iter().all(|number| *number >= OLD) {
+            let last = placed.keys().last().expect("it was placed");
+            assert_eq!(newest, *last);
+            break newest;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let (offset, numbers) = shown(&connect(&urls[1])).await;
+    assert_eq!(offset, newest);
+    assert!(numbers.iter().all(|it| *it >= OLD), "{numbers:?}");
+}
+
 async fn members_of_a_room_whose_log_the_broker_has_lost_are_told_so(kind: Kind) {
+
     let cluster = start(kind, 2);
     let urls = cluster.urls();
     let reader = Reader::join(connect(&urls[1])).await;
@@ -532,6 +568,7 @@ on_both! {
     nothing_acknowledged_is_lost_behind_any_fault,
     without_a_broker_publishes_are_refused_and_with_it_all_goes_on,
     a_client_goes_on_at_another_node_when_its_own_dies,
+    a_node_that_comes_late_shows_nothing_older_than_the_others,
     members_of_a_room_whose_log_the_broker_has_lost_are_told_so,
     members_are_told_when_the_broker_has_lost_what_it_acknowledged,
 }

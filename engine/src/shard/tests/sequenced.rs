@@ -19,6 +19,7 @@ use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
 use crate::types::history::{HistoryQuery, Loss, ReadOrder, Since};
 use crate::types::room_error::RoomError;
+use std::time::Duration;
 
 const CLASS: LogClass = LogClass::new(0);
 const ROOM: Topic<'static> = Topic::Room("r");
@@ -215,13 +216,18 @@ impl Desk {
     }
 
     fn place_behind(&mut self, previous: u64, offset: u64, text: &str) {
-        let kind = PublicationKind::Elsewhere { from: "b" };
-        let publish = Publish::new(content(kind, text)).keep(CLASS);
         let place = GivenPlace {
             epoch: 7,
             offset,
             previous,
+            age: Duration::ZERO,
         };
+        self.place_at(place, text);
+    }
+
+    fn place_at(&mut self, place: GivenPlace, text: &str) {
+        let kind = PublicationKind::Elsewhere { from: "b" };
+        let publish = Publish::new(content(kind, text)).keep(CLASS);
         let placed = self
             .handle
             .publish_sequenced(Target::Room("r"), publish, place);
@@ -452,4 +458,31 @@ fn offsets_that_skip_are_no_gaps() {
         assert_eq!(desk.heard(client), ["twenty@20", "thirty@30"]);
     }
     assert!(desk.sequencer.try_recv().is_none());
+}
+
+/// A publication is kept for as long as it has had its place, wherever it was in that time.
+#[test]
+fn what_got_its_place_long_ago_is_kept_for_so_much_less() {
+    let mut desk = Desk::new(9);
+    let a = desk.connect();
+    assert_eq!(desk.say(a, "j"), NOTHING);
+    desk.wanted();
+    desk.step(LogStep::Begin { epoch: 7, next: 3 });
+    let ttl = LogOptions::default().ttl;
+    let second = Duration::from_secs(1);
+    for (offset, age) in [(3, ttl), (4, ttl - second), (5, Duration::ZERO)] {
+        let place = GivenPlace {
+            epoch: 7,
+            offset,
+            previous: offset - 1,
+            age,
+        };
+        desk.place_at(place, "it");
+    }
+    desk.step(LogStep::Ready);
+    desk.heard(a);
+    assert_eq!(desk.say(a, "h"), [format!("2 of {} None", at(5))]);
+    let later = desk.world.borrow().now() + 1_000;
+    desk.world.borrow_mut().advance_to(later);
+    assert_eq!(desk.say(a, "h"), [format!("1 of {} None", at(5))]);
 }

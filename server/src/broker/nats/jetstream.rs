@@ -7,12 +7,14 @@
 use crate::broker::adapter::BrokerError;
 use crate::broker::nats::client::NatsClient;
 use crate::broker::nats::wire::{NatsHeader, NatsMessage};
+use crate::moment::since_1970;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use toml::value::Datetime;
 
 /// `JSStreamNotFoundErr`.
 pub(super) const NO_STREAM: u64 = 10059;
@@ -82,9 +84,22 @@ struct NatsKeptMessage {
     data: String,
 }
 
-#[derive(Deserialize)]
-struct NatsConsumer {
-    name: String,
+/// A consumer.
+#[derive(Debug, Deserialize)]
+pub(super) struct NatsConsumer {
+    pub(super) name: String,
+    /// When it was made, in RFC 3339.
+    #[serde(default)]
+    created: String,
+}
+
+impl NatsConsumer {
+    /// When it was made, by the server's clock, since 1970. Zero: the server does not say.
+    pub(super) fn made(&self) -> Duration {
+        let created: Option<Datetime> = self.created.parse().ok();
+        let since = created.and_then(|created| since_1970(&created));
+        since.unwrap_or_default()
+    }
 }
 
 /// An answer, or why there is none.
@@ -281,13 +296,13 @@ pub(super) async fn message_of(
     }
 }
 
-/// Makes a consumer that reads one subject from a place on, and is gone by itself: its name.
+/// Makes a consumer that reads one subject from a place on, and is gone by itself.
 pub(super) async fn create_consumer(
     client: &NatsClient,
     stream: &str,
     subject: &str,
     from: u64,
-) -> Result<String, NatsApiFailure> {
+) -> Result<NatsConsumer, NatsApiFailure> {
     const UNUSED_MAX: Duration = Duration::from_secs(10);
     let question = serde_json::json!({
         "stream_name": stream,
@@ -301,9 +316,7 @@ pub(super) async fn create_consumer(
             "inactive_threshold": UNUSED_MAX.as_nanos() as u64,
         },
     });
-    let consumer: NatsConsumer =
-        ask(client, &format!("CONSUMER.CREATE.{stream}"), &question).await?;
-    Ok(consumer.name)
+    ask(client, &format!("CONSUMER.CREATE.{stream}"), &question).await
 }
 
 /// Ends it early.

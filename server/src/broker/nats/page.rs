@@ -45,8 +45,11 @@ pub(super) async fn page(
         }
         // Entries go oldest first, so none that is newer has gone.
         Some((last, _)) if last <= after => return Ok(empty(after)),
-        // The next look at a room that nothing was published to.
-        Some((last, payload)) if last == after + 1 => (last, vec![entry(epoch, last, payload)]),
+        // The next look at a room that little or nothing was published to: what is there is known,
+        // or new.
+        Some((last, payload)) if after > 0 && last == after + 1 => {
+            (last, vec![entry(epoch, last, payload, Duration::ZERO)])
+        }
         Some((last, _)) => {
             let entries = entries(client, (stream, epoch), subject, read, last);
             (last, entries.await?)
@@ -124,7 +127,7 @@ async fn entries(
     /// How long the server waits for a replica that lags.
     const EXPIRES: Duration = Duration::from_secs(2);
     let consumer = create_consumer(client, stream, subject, read.after.saturating_add(1)).await?;
-    let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
+    let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{}", consumer.name);
     let limit = read.limit.max(1) as usize;
     let question = serde_json::json!({
         "batch": limit,
@@ -140,38 +143,54 @@ async fn entries(
         if NatsHeader(&answer.header).status().is_some() {
             break;
         }
-        let Some(offset) = offset_in(&answer.reply) else {
+        let Some(stored) = stored_of(&answer.reply) else {
             let text = "JetStream delivers without a place".into();
             return Err(BrokerError::Refused(text).into());
         };
-        if offset <= last {
+        if stored.offset <= last {
             return Err(BrokerError::Refused("JetStream's sequence does not rise".into()).into());
         }
-        last = offset;
+        last = stored.offset;
         bytes += answer.payload.len();
-        entries.push(entry(epoch, last, answer.payload));
+        // Both by the server's clock.
+        let age = consumer.made().saturating_sub(stored.at);
+        entries.push(entry(epoch, last, answer.payload, age));
         if last >= newest {
             break;
         }
     }
     drop(answers);
     // It would go by itself in a while.
-    _ = delete_consumer(client, stream, &consumer).await;
+    _ = delete_consumer(client, stream, &consumer.name).await;
     Ok(entries)
 }
 
-fn entry(epoch: u64, offset: u64, payload: Bytes) -> LogEntry {
+fn entry(epoch: u64, offset: u64, payload: Bytes, age: Duration) -> LogEntry {
     let place = LogPlace {
         epoch,
         offset,
         previous: LogPlace::UNKNOWN,
     };
-    LogEntry { place, payload }
+    LogEntry {
+        place,
+        payload,
+        age,
+    }
 }
 
-/// The sequence in the subject of an acknowledgement:
-/// `$JS.ACK.[DOMAIN.ACCOUNT.]STREAM.CONSUMER.DELIVERED.SEQUENCE.…`, with four or five more.
-fn offset_in(reply: &[u8]) -> Option<u64> {
+/// Where and when a message was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NatsStoredAt {
+    /// Its sequence.
+    offset: u64,
+    /// Since 1970.
+    at: Duration,
+}
+
+/// What the subject of an acknowledgement says:
+/// `$JS.ACK.[DOMAIN.ACCOUNT.]STREAM.CONSUMER.DELIVERED.SEQUENCE.CONSUMED.NANOSECONDS.…`, with one
+/// or two more.
+fn stored_of(reply: &[u8]) -> Option<NatsStoredAt> {
     let reply = std::str::from_utf8(reply).ok()?;
     let tokens: Vec<&str> = reply.split('.').collect();
     let place = match tokens.len() {
@@ -179,5 +198,38 @@ fn offset_in(reply: &[u8]) -> Option<u64> {
         11.. => 7,
         _ => return None,
     };
-    (tokens[..2] == ["$JS", "ACK"]).then(|| tokens[place].parse().ok())?
+    if tokens[..2] != ["$JS", "ACK"] {
+        return None;
+    }
+    Some(NatsStoredAt {
+        offset: tokens[place].parse().ok()?,
+        at: Duration::from_nanos(tokens[place + 2].parse().ok()?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_say_what_is_acknowledged() {
+        let stored = |offset, at| {
+            let at = Duration::from_nanos(at);
+            Some(NatsStoredAt { offset, at })
+        };
+        for (reply, expected) in [
+            ("$JS.ACK.s.c.1.42.7.1000000000000000123.3", {
+                stored(42, 1_000_000_000_000_000_123)
+            }),
+            ("$JS.ACK.d.a.s.c.1.42.7.5.3.token", stored(42, 5)),
+            ("$JS.ACK.d.a.s.c.1.42.7.5.3", stored(42, 5)),
+            ("$JS.ACK.s.c.1.42.7.5", None),
+            ("$JS.NAK.s.c.1.42.7.5.3", None),
+            ("$JS.ACK.s.c.1.x.7.5.3", None),
+            ("$JS.ACK.s.c.1.42.7.x.3", None),
+            ("", None),
+        ] {
+            assert_eq!(stored_of(reply.as_bytes()), expected, "{reply}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use crate::broker::envelope::{Envelope, MessageId, Recipient};
 use crate::broker::inbox::Incoming;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An entry with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,17 +15,28 @@ pub(crate) struct OrderedEntry {
     pub(crate) id: MessageId,
     /// An [`Envelope`].
     pub(crate) payload: Bytes,
+    /// As [`LogEntry::age`]; of one that was heard, zero.
+    pub(crate) age: Duration,
 }
 
 impl OrderedEntry {
     /// One that was read from the log. `None`: it is none, or stands where none can.
     pub(crate) fn of_log(entry: LogEntry) -> Option<OrderedEntry> {
-        let LogEntry { place, payload } = entry;
+        let LogEntry {
+            place,
+            payload,
+            age,
+        } = entry;
         if !place.is_possible() {
             return None;
         }
         let id = Envelope::read(&payload).ok()?.id;
-        Some(OrderedEntry { place, id, payload })
+        Some(OrderedEntry {
+            place,
+            id,
+            payload,
+            age,
+        })
     }
 
     /// One that was heard, and its room. `None`: it has no place in a room's log.
@@ -38,6 +50,7 @@ impl OrderedEntry {
             place,
             id: envelope.id,
             payload: message.payload.clone(),
+            age: Duration::ZERO,
         };
         Some((room.into(), entry))
     }

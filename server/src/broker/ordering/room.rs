@@ -387,6 +387,7 @@ mod tests {
     use crate::broker::envelope::{Body, Envelope, Recipient};
     use bytes::Bytes;
     use shardcast_engine::{Data, DataEncoding};
+    use std::time::Duration;
 
     fn payload() -> Bytes {
         let envelope = Envelope {
@@ -412,6 +413,7 @@ mod tests {
                 previous,
             },
             payload: payload(),
+            age: Duration::from_secs(9),
         };
         let steps = |newest, entries: Vec<LogEntry>| {
             let mut room = OrderedRoom::default();

@@ -121,6 +121,7 @@ impl SimHome {
             let appended = LogEntry {
                 place,
                 payload: entry.payload.clone(),
+                age: entry.age,
             };
             let is_lost = model.has_between(ROOM, self.newest, &appended);
             assert!(!is_lost, "something between {} and {place:?}", self.newest);

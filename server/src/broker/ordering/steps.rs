@@ -74,6 +74,7 @@ pub(crate) async fn publish(
         epoch,
         offset,
         previous,
+        age: entry.age,
     };
     let (publish, fate) = match publish_of_entry(node, left_out, room, entry) {
         Some(publish) => (publish, EntryFate::Published),

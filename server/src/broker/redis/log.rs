@@ -68,7 +68,8 @@ if not epoch or epoch == ARGV[2] then
 end
 if newest == '0' then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
 return {epoch, newest,
-  redis.call('XRANGE', KEYS[1], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[5])}
+  redis.call('XRANGE', KEYS[1], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[5]),
+  redis.call('TIME')}
 ";
 
 /// How long a log stays that has nothing yet, and is not opened again.
@@ -172,9 +173,9 @@ impl RedisLog {
             .arg(millis(read.keep.epoch_ttl.min(EMPTY_TTL)))
             .arg(read.after.to_string())
             .arg(read.limit);
-        let (epoch, newest, entries): (u64, u64, Vec<StreamEntry>) =
+        let (epoch, newest, entries, now): (u64, u64, Vec<StreamEntry>, RedisTime) =
             script.invoke_async(connection).await?;
-        Ok(page_of(epoch, newest, entries))
+        Ok(page_of(epoch, newest, entries, now))
     }
 
     pub(super) async fn read(
@@ -193,11 +194,13 @@ impl RedisLog {
         let from = format!("({}-0", read.after);
         let range = pipeline.cmd("XRANGE").arg(log).arg(from).arg("+");
         range.arg("COUNT").arg(read.limit);
-        let (known, entries): (Known, Vec<StreamEntry>) = pipeline.query_async(connection).await?;
+        pipeline.cmd("TIME");
+        let (known, entries, now): (Known, Vec<StreamEntry>, RedisTime) =
+            pipeline.query_async(connection).await?;
         let (Some(epoch), Some(newest)) = known else {
             return Ok(LogPage::default());
         };
-        Ok(page_of(epoch, newest, entries))
+        Ok(page_of(epoch, newest, entries, now))
     }
 }
 
@@ -205,10 +208,16 @@ impl RedisLog {
 type Known = (Option<u64>, Option<u64>);
 /// Id, and names and values of fields in turns.
 type StreamEntry = (String, Vec<Vec<u8>>);
+/// Seconds since 1970, and microseconds, by the server's clock.
+type RedisTime = (u64, u64);
 
-fn page_of(epoch: u64, newest: u64, entries: Vec<StreamEntry>) -> LogPage {
+fn page_of(epoch: u64, newest: u64, entries: Vec<StreamEntry>, now: RedisTime) -> LogPage {
+    let (seconds, micros) = now;
+    let now_ms = seconds.saturating_mul(1_000).saturating_add(micros / 1_000);
     let entries = entries.into_iter();
-    let entries: Vec<LogEntry> = entries.filter_map(|(_, fields)| entry_of(fields)).collect();
+    let entries: Vec<LogEntry> = entries
+        .filter_map(|(_, fields)| entry_of(fields, now_ms))
+        .collect();
     let (first, last) = (entries.first(), entries.last());
     LogPage {
         epoch,
@@ -219,13 +228,15 @@ fn page_of(epoch: u64, newest: u64, entries: Vec<StreamEntry>) -> LogPage {
     }
 }
 
-/// The entry in the fields `t`, when it was appended, and `p`.
-fn entry_of(fields: Vec<Vec<u8>>) -> Option<LogEntry> {
-    let payload = fields.into_iter().nth(3)?;
+/// The entry in the fields `t`, when it was appended, in milliseconds since 1970, and `p`.
+fn entry_of(fields: Vec<Vec<u8>>, now_ms: u64) -> Option<LogEntry> {
+    let [_, at, _, payload]: [Vec<u8>; 4] = fields.try_into().ok()?;
     let place = Envelope::read(&payload).ok()?.place?;
+    let at_ms = std::str::from_utf8(&at).ok().and_then(|at| at.parse().ok());
     Some(LogEntry {
         place,
         payload: payload.into(),
+        age: Duration::from_millis(now_ms.saturating_sub(at_ms.unwrap_or(now_ms))),
     })
 }
 

@@ -97,6 +97,7 @@ impl Pair {
                 epoch: 77,
                 offset,
                 previous,
+                age: Duration::ZERO,
             };
             assert_eq!(self.log.arrival(&place(newest)), Arrival::Next);
             assert_eq!(self.log.arrival(&place(newest + 1)), Arrival::Gap);

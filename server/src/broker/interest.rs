@@ -142,10 +142,29 @@ impl Interest {
         }
     }
 
+    /// The broker did not end these, as far as is known: they are ended again, unless somebody is
+    /// in them by now.
+    pub(crate) fn end_again(&mut self, subjects: Vec<Subject>) {
+        for subject in subjects {
+            let seen = self.looks;
+            let entry = self.subjects.entry(subject.clone());
+            entry.or_insert_with(|| {
+                self.changed.push_back(subject);
+                Wanted {
+                    until_ms: None,
+                    is_over: true,
+                    told: Told::Perhaps,
+                    is_changed: true,
+                    seen,
+                }
+            });
+        }
+    }
+
     /// Up to so many of the steps to take; they count as taken.
     pub(crate) fn steps(&mut self, limit: usize) -> Steps {
         let mut steps = Steps::default();
-        for _ in 0..limit {
+        while steps.subscribe.len() + steps.unsubscribe.len() < limit {
             let Some(subject) = self.changed.pop_front() else {
                 break;
             };
@@ -258,7 +277,11 @@ mod tests {
         interest.leave(room("a"), 6);
         interest.expire(6);
         interest.activate(room("a"));
-        assert_eq!(interest.steps(9), Steps::default());
+        interest.activate(room("b"));
+        assert_eq!(interest.steps(1), steps(&["b"], &[]));
+        interest.leave(room("b"), 7);
+        interest.expire(7);
+        assert_eq!(interest.steps(9), steps(&[], &["b"]));
         assert_eq!(interest.len(), 1);
     }
 
@@ -280,6 +303,11 @@ mod tests {
             "the broker may have it still"
         );
         assert_eq!(interest.expire(1_000), None);
+        assert_eq!(interest.steps(9), Steps::default());
+        // An end that the broker did not take is told again, unless somebody has come since.
+        interest.end_again(vec![room("b"), room("d"), room("c")]);
+        interest.activate(room("d"));
+        assert_eq!(interest.steps(9), steps(&["d"], &["b"]));
         assert_eq!(interest.steps(9), Steps::default());
     }
 

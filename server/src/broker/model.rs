@@ -3,9 +3,9 @@
 //!
 //! What is published waits in each subscriber's own queue until [`Model::deliver`] brings it on, so
 //! a test decides by seed who hears what when. Nodes are cut off and come back, the broker is
-//! stopped, and it drops what a slow subscriber has not taken. Logs are those of rooms by
-//! themselves, or parts of one stream as JetStream's are, which is read entry by entry while others
-//! append. Used by tests alone.
+//! stopped, it refuses subscriptions, and it drops what a slow subscriber has not taken. Logs are
+//! those of rooms by themselves, or parts of one stream as JetStream's are, which is read entry by
+//! entry while others append. Used by tests alone.
 
 use crate::broker::adapter::{
     Append, Appended, Broker, BrokerError, Link, LogEntry, LogPage, LogPlace, Outbound, ReadLog,
@@ -42,7 +42,10 @@ pub enum ModelFault {
     /// What waits for the node is lost and nobody is told: no broker promises as little, and the
     /// position check finds it nevertheless.
     DropSilently,
-    /// The node's connection is there again.
+    /// The node's next subscriptions and ends of subscriptions are refused, and its connection
+    /// stands.
+    Refuse,
+    /// The node's connection is there again, and nothing is refused.
     Mend,
 }
 
@@ -81,6 +84,7 @@ struct World {
 struct Node {
     link: watch::Sender<Link>,
     subjects: BTreeSet<Subject>,
+    refuses: bool,
     waiting: VecDeque<Incoming>,
     inbox: InboxSender,
 }
@@ -112,6 +116,7 @@ impl Model {
         world.nodes.push(Node {
             link,
             subjects: BTreeSet::new(),
+            refuses: false,
             waiting: VecDeque::new(),
             inbox,
         });
@@ -139,7 +144,11 @@ impl Model {
                 node.link.send_modify(|link| link.losses += 1);
             }
             ModelFault::DropSilently => node.waiting.clear(),
-            ModelFault::Mend => node.link.send_modify(|link| link.connected = true),
+            ModelFault::Refuse => node.refuses = true,
+            ModelFault::Mend => {
+                node.refuses = false;
+                node.link.send_modify(|link| link.connected = true);
+            }
         }
     }
 
@@ -383,6 +392,15 @@ impl ModelLog {
     }
 }
 
+impl Node {
+    fn takes(&mut self, subjects: &[Subject]) -> Result<&mut Node, BrokerError> {
+        match self.refuses && !subjects.is_empty() {
+            true => Err(BrokerError::Refused("it may not".into())),
+            false => Ok(self),
+        }
+    }
+}
+
 impl ModelBroker {
     fn with<R>(&self, act: impl FnOnce(&mut World, usize) -> R) -> Result<R, BrokerError> {
         if !self.link.borrow().connected {
@@ -396,15 +414,18 @@ impl Broker for ModelBroker {
     async fn subscribe(&self, subjects: &[Subject]) -> Result<(), BrokerError> {
         self.with(|world, node| {
             let all = subjects.iter().cloned();
-            world.nodes[node].subjects.extend(all);
-        })
+            world.nodes[node].takes(subjects)?.subjects.extend(all);
+            Ok(())
+        })?
     }
 
     async fn unsubscribe(&self, subjects: &[Subject]) -> Result<(), BrokerError> {
         self.with(|world, node| {
             let has = |subject: &Subject| subjects.contains(subject);
-            world.nodes[node].subjects.retain(|subject| !has(subject));
-        })
+            let node = world.nodes[node].takes(subjects)?;
+            node.subjects.retain(|subject| !has(subject));
+            Ok(())
+        })?
     }
 
     async fn publish(&self, batch: &[Outbound]) -> Result<(), BrokerError> {

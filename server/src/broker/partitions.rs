@@ -2,8 +2,9 @@
 //! partition while it hears one of its rooms, and lets go of what is for others.
 //!
 //! Invariant: the broker has a subscription to a partition from its first room on until its last
-//! one, whatever order rooms come and go in. Written by whoever tells the broker what the node
-//! hears, read where messages come in and go out.
+//! one, whatever order rooms come and go in, and what is heard of a room is taken for as long as it
+//! is wanted, whatever the broker is known to have. Written by whoever tells the broker what the
+//! node hears, read where messages come in and go out.
 
 use crate::broker::agreed::{agreed_hash, mixed};
 use crate::broker::interest::Steps;
@@ -21,9 +22,11 @@ pub(crate) struct Partitions {
 
 #[derive(Debug, Default)]
 struct HeardRooms {
-    /// By their partitions.
+    /// Those that are wanted, by their partitions.
     rooms: BTreeMap<u16, HashSet<Arc<str>>>,
-    /// What the broker may have from before a loss.
+    /// Partitions that the broker was told of.
+    told: BTreeSet<u16>,
+    /// What it may have besides: of before a loss, or because an end was not taken.
     perhaps: BTreeSet<u16>,
 }
 
@@ -52,7 +55,10 @@ impl Partitions {
 
     /// Whether the node hears a room.
     pub(crate) fn hears(&self, room: &str) -> bool {
-        let heard = self.lock();
+        self.has(&self.lock(), room)
+    }
+
+    fn has(&self, heard: &HeardRooms, room: &str) -> bool {
         let rooms = heard.rooms.get(&self.number(room));
         rooms.is_some_and(|rooms| rooms.contains(room))
     }
@@ -66,10 +72,8 @@ impl Partitions {
             match subject {
                 Subject::Room(room) if !exact(&room) => {
                     let number = self.number(&room);
-                    let rooms = heard.rooms.entry(number).or_default();
-                    let is_first = rooms.is_empty();
-                    rooms.insert(room);
-                    if is_first {
+                    heard.rooms.entry(number).or_default().insert(room);
+                    if heard.told.insert(number) {
                         heard.perhaps.remove(&number);
                         out.subscribe.push(Subject::Partition(number));
                     }
@@ -79,14 +83,19 @@ impl Partitions {
         }
         for subject in steps.unsubscribe {
             match subject {
-                Subject::Room(room) if !exact(&room) => {
+                // What it is by now does not matter, but what it was when it came.
+                Subject::Room(room) if self.has(&heard, &room) || !exact(&room) => {
                     let number = self.number(&room);
                     let Some(rooms) = heard.rooms.get_mut(&number) else {
                         continue;
                     };
                     rooms.remove(&room);
-                    if rooms.is_empty() {
-                        heard.rooms.remove(&number);
+                    if !rooms.is_empty() {
+                        continue;
+                    }
+                    heard.rooms.remove(&number);
+                    if heard.told.remove(&number) {
+                        heard.perhaps.insert(number);
                         out.unsubscribe.push(Subject::Partition(number));
                     }
                 }
@@ -96,17 +105,30 @@ impl Partitions {
         out
     }
 
-    /// The broker may know nothing of this node any more, or something.
+    /// The broker has done away with these.
+    pub(crate) fn ended(&self, subjects: &[Subject]) {
+        let mut heard = self.lock();
+        for subject in subjects {
+            if let Subject::Partition(number) = subject {
+                heard.perhaps.remove(number);
+            }
+        }
+    }
+
+    /// The broker may know nothing of this node any more, or something. What it still sends is
+    /// taken.
     pub(crate) fn forget(&self) {
         let mut heard = self.lock();
-        let rooms = std::mem::take(&mut heard.rooms);
-        heard.perhaps.extend(rooms.into_keys());
+        let told = std::mem::take(&mut heard.told);
+        heard.perhaps.extend(told);
     }
 
     /// The broker was told all that it is to know: it may have these still, and nobody wants them.
     pub(crate) fn left_over(&self) -> Vec<Subject> {
-        let perhaps = std::mem::take(&mut self.lock().perhaps);
-        perhaps.into_iter().map(Subject::Partition).collect()
+        let heard = self.lock();
+        let perhaps = heard.perhaps.iter().copied();
+        let nobodys = perhaps.filter(|number| !heard.rooms.contains_key(number));
+        nobodys.map(Subject::Partition).collect()
     }
 }
 
@@ -143,16 +165,34 @@ mod tests {
         assert_eq!(steps(&[], &["a", "unknown"]), (vec![], vec![]));
         assert!(one.hears("b") && !one.hears("a") && !one.hears("exact"));
         assert_eq!(steps(&[], &["b"]), (vec![], all()));
+        one.ended(&all());
         assert_eq!(steps(&[], &["b"]), (vec![], vec![]));
-        // After a loss what has rooms is asked for again, and what has none ends.
+        // After a loss what has rooms is asked for again, and what has none ends. Meanwhile all is
+        // heard that the broker still sends.
         steps(&["a"], &[]);
         one.forget();
+        assert!(one.hears("a"));
+        assert_eq!(one.left_over(), []);
         assert_eq!(steps(&[], &["a"]), (vec![], vec![]));
+        assert!(!one.hears("a"));
         assert_eq!(one.left_over(), all());
+        one.ended(&all());
         steps(&["a"], &[]);
         one.forget();
         assert_eq!(steps(&["a"], &[]), (all(), vec![]));
         assert_eq!(one.left_over(), []);
+        // What the broker did not end it may have still.
+        assert_eq!(steps(&[], &["a"]), (vec![], all()));
+        one.forget();
+        assert_eq!(one.left_over(), all());
+        assert_eq!(one.left_over(), all(), "until it has");
+        // A room that came as one of its partition goes as one.
+        steps(&["a"], &[]);
+        let steps_of = Steps {
+            unsubscribe: vec![room("a")],
+            ..Steps::default()
+        };
+        assert_eq!(one.steps(steps_of, |_| true).unsubscribe, all());
     }
 
     #[test]

@@ -194,6 +194,7 @@ impl<B: Broker> Subscribing<B> {
                     }
                     // What was told is not known: all of it is told again.
                     self.forget();
+                    self.interest.end_again(steps.unsubscribe);
                     return Some(Instant::now() + AGAIN);
                 }
             }
@@ -211,6 +212,7 @@ impl<B: Broker> Subscribing<B> {
         }
         if !at_broker.unsubscribe.is_empty() {
             self.broker.unsubscribe(&at_broker.unsubscribe).await?;
+            self.ended(&at_broker.unsubscribe);
         }
         self.tell_who_orders(steps).await;
         Ok(())
@@ -224,11 +226,21 @@ impl<B: Broker> Subscribing<B> {
         }
     }
 
+    fn ended(&self, subjects: &[Subject]) {
+        if let Some(partitions) = &self.node.partitions {
+            partitions.ended(subjects);
+        }
+    }
+
     /// Ends what the broker may have from before a loss. When to try again, if it refuses.
     async fn end_left_over(&mut self) -> Option<Instant> {
         let partitions = self.node.partitions.as_ref()?;
         let left_over = partitions.left_over();
-        if left_over.is_empty() || self.broker.unsubscribe(&left_over).await.is_ok() {
+        if left_over.is_empty() {
+            return None;
+        }
+        if self.broker.unsubscribe(&left_over).await.is_ok() {
+            self.ended(&left_over);
             return None;
         }
         self.forget();

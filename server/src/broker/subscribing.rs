@@ -252,20 +252,20 @@ impl<B: Broker> Subscribing<B> {
         resolved.is_ok_and(|room| room.ordered().is_some())
     }
 
-    /// Whoever follows ordered rooms hears which are heard now.
+    /// Whoever follows ordered rooms hears which rooms are heard now: which of them are ordered it
+    /// knows itself, and a reload may have changed that since it follows them.
     async fn tell_who_orders(&self, steps: &Steps) {
         let Some(OrderingEnds { news, .. }) = &self.ordering else {
             return;
         };
-        let ordered = |subjects: &[Subject]| -> Vec<Arc<str>> {
+        let rooms = |subjects: &[Subject]| -> Vec<Arc<str>> {
             let rooms = subjects.iter().filter_map(|subject| match subject {
-                Subject::Room(room) => Some(room),
+                Subject::Room(room) => Some(room.clone()),
                 _ => None,
             });
-            let ordered = rooms.filter(|room| self.is_ordered(room));
-            ordered.cloned().collect()
+            rooms.collect()
         };
-        let (heard, unheard) = (ordered(&steps.subscribe), ordered(&steps.unsubscribe));
+        let (heard, unheard) = (rooms(&steps.subscribe), rooms(&steps.unsubscribe));
         // It is gone with the server.
         if !unheard.is_empty() {
             let _gone = news.send(OrderedNews::Unsubscribed(unheard)).await;

@@ -87,6 +87,18 @@ impl Node {
         self.served.as_ref().expect("the node runs")
     }
 
+    /// Has it read its configuration again, with this change, until it is started again.
+    ///
+    /// # Panics
+    /// It does not use all of it.
+    #[track_caller]
+    pub(crate) fn reload(&self, change: impl FnOnce(&str) -> String) {
+        self.served().reconfigure(&change(&self.configuration));
+        let (status, answer) = self.served().call("/api/reload", "{}");
+        assert_eq!(status, 200, "{answer}");
+        assert!(answer.contains(r#""needs_restart":[]"#), "{answer}");
+    }
+
     /// Kills it as a crash would.
     pub(crate) fn kill(&mut self) {
         // Dropping it is SIGKILL and a wait.

@@ -432,8 +432,60 @@ async fn a_node_that_comes_late_shows_nothing_older_than_the_others(kind: Kind) 
     assert!(numbers.iter().all(|it| *it >= OLD), "{numbers:?}");
 }
 
-async fn members_of_a_room_whose_log_the_broker_has_lost_are_told_so(kind: Kind) {
+/// A reload that takes away the namespace of a room that is followed, and another that brings it
+/// back: everything else goes on meanwhile, and the room afterwards.
+async fn a_reload_that_takes_a_room_away_ends_nothing_else(kind: Kind) {
+    const OTHERS: &str = "[namespaces.others]";
+    let rules = NAMESPACE.split_once("[namespaces.ordered]\n").expect("it");
+    let lines = format!("{NAMESPACE}{OTHERS}\n{}", rules.1);
+    let mut cluster = Cluster::start_with(kind, 2, &lines);
+    let urls = cluster.urls();
+    let reader = Reader::join(connect(&urls[1])).await;
+    let listening = connect(&urls[1]);
+    let fast = listening.subscribe("fast", SubscribeOptions::default());
+    let mut fast = fast.expect("the client is open");
+    let joined = tokio::time::timeout(PATIENCE, fast.joined()).await;
+    joined.expect("it joins in time").expect("it joins");
+    let client = connect(&urls[0]);
+    let (mut placed, _) = say(&client, 0, 0..5).await;
+    reader.heard(5).await;
+    cluster.nodes[1].reload(|lines| {
+        let (before, after) = lines.split_once("[namespaces.ordered]").expect("it");
+        let (_, after) = after.split_once(OTHERS).expect("it");
+        format!("{before}{OTHERS}{after}")
+    });
+    // What is followed is asked for again.
+    cluster
+        .suffer(Fault::Cut(1, Duration::from_millis(200)))
+        .await;
+    until("it is connected again", || cluster.nodes[1].is_connected()).await;
+    let mut number = 5;
+    while cluster.nodes[1].metric("cluster_received_refused_total") == 0 {
+        placed.extend(say(&client, 0, number..number + 1).await.0);
+        number += 1;
+    }
+    let heard = async {
+        loop {
+            let said = client.publish("fast", &0).without_key().send().await;
+            said.expect("fast rooms go on");
+            let next = tokio::time::timeout(Duration::from_millis(50), fast.next()).await;
+            if let Ok(Some(Ok(Item::Message(_)))) = next {
+                return;
+            }
+        }
+    };
+    let heard = tokio::time::timeout(PATIENCE, heard).await;
+    heard.expect("what other nodes say is heard");
+    cluster.nodes[1].reload(str::to_owned);
+    placed.extend(say(&client, 0, number..number + 1).await.0);
+    let heard = reader.heard(placed.len()).await;
+    assert_one_order(kind, &[heard], &placed);
+    assert_eq!(reader.lost(), 0);
+    let restarts = cluster.nodes[1].metric("cluster_ordered_restarts_total");
+    assert_eq!(restarts, 0);
+}
 
+async fn members_of_a_room_whose_log_the_broker_has_lost_are_told_so(kind: Kind) {
     let cluster = start(kind, 2);
     let urls = cluster.urls();
     let reader = Reader::join(connect(&urls[1])).await;
@@ -569,6 +621,7 @@ on_both! {
     without_a_broker_publishes_are_refused_and_with_it_all_goes_on,
     a_client_goes_on_at_another_node_when_its_own_dies,
     a_node_that_comes_late_shows_nothing_older_than_the_others,
+    a_reload_that_takes_a_room_away_ends_nothing_else,
     members_of_a_room_whose_log_the_broker_has_lost_are_told_so,
     members_are_told_when_the_broker_has_lost_what_it_acknowledged,
 }

@@ -8,6 +8,7 @@
 use crate::broker::adapter::{Broker, BrokerError, Link, LogPage, ReadLog};
 use crate::broker::counts::BridgeCount;
 use crate::broker::node::ClusterNode;
+use crate::broker::ordering::entry::OrderedEntry;
 use crate::broker::ordering::news::OrderedNews;
 use crate::broker::ordering::placing::kept_of;
 use crate::broker::ordering::room::{OrderedAsk, OrderedOutcome, OrderedRoom, OrderedStep};
@@ -223,8 +224,14 @@ impl<B: Broker> Following<B> {
             }
             OrderedNews::Subscribed(rooms) => {
                 for room in rooms {
-                    self.room(&room).room.subscribed();
-                    self.question(&room);
+                    let is_ordered = || {
+                        let resolved = self.node.shared.resolve(&room);
+                        resolved.is_ok_and(|room| room.ordered().is_some())
+                    };
+                    if self.rooms.contains_key(&room) || is_ordered() {
+                        self.room(&room).room.subscribed();
+                        self.question(&room);
+                    }
                 }
             }
             OrderedNews::Unsubscribed(rooms) => {
@@ -313,10 +320,11 @@ impl<B: Broker> Following<B> {
             followed.is_listed = false;
             let resolved = self.node.shared.resolve(&room).ok();
             let keep = resolved.and_then(|room| room.ordered()).map(kept_of);
-            let Some((ask, keep)) = followed.room.ask().zip(keep) else {
+            // A room that nobody orders as the namespaces are now keeps its question.
+            let asks = keep.and_then(|keep| Some((keep, followed.room.ask()?)));
+            let Some((keep, OrderedAsk { after, over })) = asks else {
                 continue;
             };
-            let OrderedAsk { after, over } = ask;
             let read = ReadLog {
                 room: room.clone(),
                 keep,
@@ -372,13 +380,14 @@ impl<B: Broker> Following<B> {
             match step {
                 OrderedStep::Publish(entry) => {
                     let fate = publish(&self.node, &self.left_out, room, &entry).await?;
-                    counts.add(
-                        match fate {
-                            EntryFate::Published => BridgeCount::OrderedReceived,
-                            EntryFate::Refused => BridgeCount::ReceivedRefused,
-                        },
-                        1,
-                    );
+                    let count = match fate {
+                        EntryFate::Published => BridgeCount::OrderedReceived,
+                        EntryFate::Refused | EntryFate::Untaken => BridgeCount::ReceivedRefused,
+                    };
+                    counts.add(count, 1);
+                    if fate == EntryFate::Untaken {
+                        return self.untaken(room, &entry).await;
+                    }
                 }
                 OrderedStep::Log(step) => step_log(&self.node, room, step).await?,
                 OrderedStep::SendAway => {
@@ -400,6 +409,20 @@ impl<B: Broker> Following<B> {
         }
         self.question(room);
         Ok(())
+    }
+
+    /// A reload has taken the room's log away: what was to be done is asked for again once there is
+    /// one, and who waits meanwhile is refused.
+    async fn untaken(
+        &mut self,
+        room: &Arc<str>,
+        entry: &OrderedEntry,
+    ) -> Result<(), ServerStopped> {
+        if let Some(followed) = self.rooms.get_mut(room) {
+            followed.room.untaken(entry.place);
+            followed.waits = None;
+        }
+        step_log(&self.node, room, LogStep::Refuse).await
     }
 
     /// Looks at rooms whose time it is, and at those who wait.

@@ -15,7 +15,7 @@ pub(crate) enum OrderedNews {
     },
     /// An entry was published.
     Heard { room: Arc<str>, entry: OrderedEntry },
-    /// The broker was told that these are heard.
+    /// The broker was told that these are heard, be they ordered or not.
     Subscribed(Vec<Arc<str>>),
     /// And that these are not any more.
     Unsubscribed(Vec<Arc<str>>),

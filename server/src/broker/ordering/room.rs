@@ -172,6 +172,16 @@ impl OrderedRoom {
         })
     }
 
+    /// The home could not take the entry with this place, nor what was to be done behind it: its
+    /// log ends before that, and goes on there when it can.
+    pub(crate) fn untaken(&mut self, place: LogPlace) {
+        self.ask_in_vain();
+        self.log = Some(KnownLog::behind(place.epoch, place.previous));
+        // Nobody was sent away, and who joins is told once there is more.
+        (self.is_clearing, self.over) = (false, None);
+        (self.is_ready, self.waits, self.is_due) = (true, true, true);
+    }
+
     /// There was no answer.
     pub(crate) fn unanswered(&mut self) {
         (self.asking, self.is_due) = (Asking::No, true);

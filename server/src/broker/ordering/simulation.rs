@@ -1,7 +1,7 @@
 //! One ordered room at several nodes over the model broker, by seed: messages are published, heard
 //! late, lost with and without a word, links break, the broker keeps little or not for long,
 //! forgets what it has acknowledged, or everything; its logs are of one room each, or of a stream,
-//! which others append to while it is read.
+//! which others append to while it is read; a node's reload takes the room away and brings it back.
 //! Whatever happened, what members are sent is what was appended, in its order, without a gap or a
 //! repeat, until they are sent away; and once nothing breaks any more, every node has what the
 //! broker has.
@@ -36,6 +36,7 @@ const SEEDS: Seeds = Seeds {
         "followed what had aged",
         "of a stream",
         "appended while it is read",
+        "not taken",
     ],
     least: 200,
 };
@@ -65,6 +66,8 @@ struct SimNode {
     is_clearing: bool,
     /// It had no connection while something was trimmed for its age.
     was_away: bool,
+    /// A reload has taken the room away.
+    is_unnamed: bool,
 }
 
 struct SimCluster {
@@ -150,6 +153,7 @@ impl SimCluster {
                 answer: None,
                 is_clearing: false,
                 was_away: false,
+                is_unnamed: false,
             }
         });
         SimCluster {
@@ -230,6 +234,9 @@ impl SimCluster {
     fn ask(&mut self, index: usize, limit: u32) {
         let keep = self.keep;
         let node = &mut self.nodes[index];
+        if node.is_unnamed {
+            return;
+        }
         let Some(ask) = node.room.ask() else { return };
         let read = ReadLog {
             room: ROOM.into(),
@@ -271,6 +278,10 @@ impl SimCluster {
         for step in outcome.steps {
             match step {
                 OrderedStep::Log(step) => node.home.step(step),
+                OrderedStep::Publish(entry) if node.is_unnamed => {
+                    node.room.untaken(entry.place);
+                    return self.count("not taken", 1);
+                }
                 OrderedStep::Publish(entry) => node.home.publish(&entry, &self.model),
                 OrderedStep::SendAway => {
                     assert!(!node.home.is_ready, "nobody comes meanwhile");
@@ -316,7 +327,8 @@ impl SimCluster {
                 self.want(index);
                 self.count("wanted", 1);
             }
-            94..98 => self.clear(index),
+            94..97 => self.clear(index),
+            97 => self.nodes[index].is_unnamed = !self.nodes[index].is_unnamed,
             98 if random.bool() => self.crash(random.usize(1..4)),
             98 => self.age(random.usize(1..6)),
             _ if random.u8(0..4) == 0 => {
@@ -348,7 +360,7 @@ impl SimCluster {
             }
         }
         for node in &mut self.nodes {
-            node.was_away |= !node.broker.link().borrow().connected;
+            node.was_away |= !node.broker.link().borrow().connected || node.is_unnamed;
         }
         self.model.age(ROOM, count);
         self.count("aged", 1);
@@ -373,7 +385,8 @@ impl SimCluster {
         let link = *node.broker.link().borrow();
         let hears = self.model.has(index, &Subject::Room(ROOM.into()));
         let is_right = node.home.is_ready && node.home.epoch == self.model.epoch(ROOM);
-        link.connected && hears && is_right && !node.is_clearing && !node.room.has_question()
+        let has_all = !node.is_clearing && !node.room.has_question() && !node.is_unnamed;
+        link.connected && hears && is_right && has_all
     }
 
     /// The broker comes back without the newest that it had acknowledged.
@@ -394,6 +407,7 @@ impl SimCluster {
     fn settle(&mut self) {
         for _ in 0..60 {
             for index in 0..NODES {
+                self.nodes[index].is_unnamed = false;
                 self.model.fail(index, ModelFault::Mend);
                 self.follow_link(index);
                 self.hear(index, usize::MAX);

@@ -7,8 +7,8 @@ use crate::broker::inward::publish_of;
 use crate::broker::node::ClusterNode;
 use crate::broker::ordering::entry::OrderedEntry;
 use shardcast_engine::{
-    Address, Content, EncodingId, Frame, GivenPlace, LogStep, Position, Publish, Publisher,
-    Refused, Repeat, Report, Target, Topic,
+    Address, Content, EncodingId, Frame, GivenPlace, LogClass, LogStep, Position, Publish,
+    Publisher, Refused, Repeat, Report, Target, Topic,
 };
 use shardcast_protocol::frame::Kind;
 use std::collections::{HashMap, VecDeque};
@@ -76,12 +76,13 @@ pub(crate) async fn publish(
         previous,
         age: entry.age,
     };
+    let resolved = node.shared.resolve(room).ok();
+    let Some(class) = resolved.and_then(|room| room.log()) else {
+        return Ok(EntryFate::Untaken);
+    };
     let (publish, fate) = match publish_of_entry(node, left_out, room, entry) {
         Some(publish) => (publish, EntryFate::Published),
-        None => (
-            nothing(node, room).ok_or(ServerStopped)?,
-            EntryFate::Refused,
-        ),
+        None => (nothing(class), EntryFate::Refused),
     };
     let target = Target::Room(room);
     loop {
@@ -102,6 +103,8 @@ pub(crate) enum EntryFate {
     Published,
     /// This node does not take it: its place is kept, and nobody is sent it.
     Refused,
+    /// The room keeps no log as the namespaces are now, so there is nowhere for its place, either.
+    Untaken,
 }
 
 fn publish_of_entry(
@@ -123,13 +126,12 @@ fn publish_of_entry(
     })
 }
 
-/// Holds a place in a log, and goes to nobody. `None`: the room keeps no log.
-fn nothing(node: &ClusterNode, room: &str) -> Option<Publish> {
+/// Holds a place in a log of this class, and goes to nobody.
+fn nothing(class: LogClass) -> Publish {
     /// Of connections that there are none of.
     const NOBODY: EncodingId = EncodingId::new(EncodingId::COUNT_MAX as u8 - 1);
-    let class = node.shared.resolve(room).ok()?.log()?;
     let content = Content::frame(NOBODY, Frame::new(Kind::Text, b""));
-    Some(Publish::new(content).keep(class))
+    Publish::new(content).keep(class)
 }
 
 /// Does a step with the log of a room.

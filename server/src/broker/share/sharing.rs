@@ -253,7 +253,8 @@ impl<B: Broker> Sharing<B> {
         room: &Arc<str>,
     ) -> Vec<(PresenceKey, PresentThere)> {
         let (mut members, mut after) = (Vec::new(), None);
-        loop {
+        // A reload may take the room away meanwhile.
+        while self.keeps_presence(room) {
             let limit = PresenceQuery::LIMIT_MAX;
             let query = PresenceQuery {
                 after: after.clone(),
@@ -272,6 +273,7 @@ impl<B: Broker> Sharing<B> {
                 return members;
             }
         }
+        Vec::new()
     }
 
     /// What changes while one looks counts for more than what was found before.

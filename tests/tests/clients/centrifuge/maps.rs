@@ -249,6 +249,9 @@ fn passing(sdk: &mut Sdk, handle: &Handle) {
     say("sales", "d");
     say("eng", "e");
     assert_eq!(update(sdk, "e"), Some(json!("e")));
+    // Whoever was sent a key hears that it is gone, though that has no tags.
+    remove(handle, "map:tags", "a");
+    assert_eq!(update(sdk, "a"), None);
 }
 
 /// A document of which little changes.

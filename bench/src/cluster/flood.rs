@@ -22,7 +22,7 @@ pub(super) fn flood(
     put_next: impl Fn(usize, &mut Vec<u8>),
 ) -> io::Result<(usize, f64)> {
     let begun = Instant::now();
-    let total = (f64::from(per_second) * time.as_secs_f64()) as usize;
+    let total = flooded(per_second, time);
     let (mut written, mut out) = (0, Vec::new());
     while written < total {
         let due = begun.elapsed() + STEP;
@@ -36,6 +36,11 @@ pub(super) fn flood(
         thread::sleep(STEP);
     }
     Ok((total, total as f64 / begun.elapsed().as_secs_f64()))
+}
+
+/// How many messages a flood is.
+pub(super) fn flooded(per_second: u32, time: Duration) -> usize {
+    (f64::from(per_second) * time.as_secs_f64()) as usize
 }
 
 /// A text message as a client writes it (RFC 6455 §5.2), with a mask of zeros.
@@ -73,6 +78,74 @@ pub(super) fn hear_until(
     })
 }
 
+/// Messages that say which one they are, as data of so many bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Numbered(String);
+
+impl Numbered {
+    const DIGITS: usize = 8;
+
+    pub(super) fn new(bytes: usize) -> Numbered {
+        Numbered("x".repeat(bytes.saturating_sub(Self::DIGITS)))
+    }
+
+    /// The data of one.
+    pub(super) fn data(&self, number: usize) -> String {
+        format!("{number:08}{}", self.0)
+    }
+
+    /// Which one a message is.
+    fn number_of(message: &str) -> Option<usize> {
+        let data = message.split_once(r#""data":""#)?.1;
+        data.get(..Self::DIGITS)?.parse().ok()
+    }
+}
+
+/// How often each of so many numbered messages was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HeardNumbers(Vec<u32>);
+
+impl HeardNumbers {
+    fn hear(&mut self, message: &str) -> io::Result<()> {
+        let number = Numbered::number_of(message);
+        let times = number.and_then(|number| self.0.get_mut(number));
+        let times = times.ok_or_else(|| io::Error::other(format!("nobody said {message}")))?;
+        *times += 1;
+        Ok(())
+    }
+
+    /// Those that were never heard.
+    pub(super) fn lost(&self) -> usize {
+        self.0.iter().filter(|times| **times == 0).count()
+    }
+
+    /// How often some was heard that had been heard before.
+    pub(super) fn repeated(&self) -> usize {
+        let more = self.0.iter().map(|times| times.saturating_sub(1) as usize);
+        more.sum()
+    }
+}
+
+/// As [`hear_until`], of messages with numbers below `count`: which it has heard.
+pub(super) fn hear_numbers(
+    mut client: Caller,
+    count: usize,
+    last: &'static str,
+    lasts: usize,
+) -> JoinHandle<io::Result<HeardNumbers>> {
+    thread::spawn(move || {
+        let (mut heard, mut ended) = (HeardNumbers(vec![0; count]), 0);
+        while ended < lasts {
+            let message = client.hear_of("message")?;
+            match message.contains(last) {
+                true => ended += 1,
+                false => heard.hear(&message)?,
+            }
+        }
+        Ok(heard)
+    })
+}
+
 /// What a thread has come to.
 ///
 /// # Errors
@@ -85,6 +158,24 @@ pub(super) fn joined<T>(thread: JoinHandle<io::Result<T>>) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_is_lost_and_one_that_is_repeated_are_two_faults() {
+        let (numbered, mut heard) = (Numbered::new(100), HeardNumbers(vec![0; 3]));
+        assert_eq!(numbered.data(7).len(), 100);
+        for number in [0, 2, 2] {
+            let data = numbered.data(number);
+            let message = format!(r#"{{"type":"message","room":"r","data":"{data}"}}"#);
+            heard.hear(&message).expect("it was said");
+        }
+        assert_eq!((heard.lost(), heard.repeated()), (1, 1));
+        for stranger in [
+            numbered.data(1),
+            format!(r#""data":"{}""#, numbered.data(3)),
+        ] {
+            assert!(heard.hear(&stranger).is_err(), "{stranger}");
+        }
+    }
 
     #[test]
     fn a_message_is_framed_by_its_length() {

@@ -1,8 +1,9 @@
 //! Rate and CPU of rooms that the broker orders: one node publishes as fast as it is answered, two
-//! hear it; beside a plain client that has the broker run the same script. Part of the work.
+//! hear it; with Redis beside a plain client that has the broker run the same script. Part of the
+//! work.
 
 use crate::cluster::broker::{BrokerName, MeasuredBroker};
-use crate::cluster::flood::{hear_until, joined};
+use crate::cluster::flood::{Numbered, hear_numbers, joined};
 use crate::cluster::nodes::{ALWAYS_HEARD, MeasuredNode, join};
 use crate::cluster::resp::Resp;
 use crate::cluster::work::ClusterWork;
@@ -31,7 +32,10 @@ pub(super) fn ordering(
     let running = MeasuredBroker::start(broker)?;
     let settings = ["--set", "rooms.history=1000", "--set", "rooms.order=broker"];
     let nodes = MeasuredNode::cluster(places, &running, &settings)?;
-    let script = script_of(&running, &nodes[0])?;
+    let script = match broker {
+        BrokerName::Redis => Some(script_of(&running, &nodes[0])?),
+        BrokerName::Nats => None,
+    };
     let mut hearing = Vec::new();
     for node in &nodes[1..] {
         let mut listener = node.client()?;
@@ -39,16 +43,17 @@ pub(super) fn ordering(
             join(&mut listener, &room.to_string())?;
         }
         node.wait_for("cluster_subscribes_total", ALWAYS_HEARD + ROOMS as u64)?;
-        hearing.push(hear_until(listener, "message", LAST, ROOMS));
+        hearing.push(hear_numbers(listener, work.ordered, LAST, ROOMS));
     }
     let (costs, of_broker) = (cost_of(&nodes)?, running.cpu_ns()?);
     let begun = Instant::now();
     publish(&nodes[0], work.ordered)?;
     let rate = work.ordered as f64 / begun.elapsed().as_secs_f64();
-    let mut lost = 0;
+    let (mut lost, mut repeated) = (0, 0);
     for listener in hearing {
-        let (_listener, heard) = joined(listener)?;
-        lost += work.ordered.abs_diff(heard);
+        let heard = joined(listener)?;
+        lost += heard.lost();
+        repeated += heard.repeated();
     }
     let us = |ns: u64| ns as f64 / work.ordered as f64 / 1e3;
     let [all, bridges] = [0, 1].map(|which| costs[which]);
@@ -56,7 +61,6 @@ pub(super) fn ordering(
     let name = |what: &str| format!("ordered rooms with {broker}: {what}");
     let at_node = name("messages a second");
     figures.add(at_node.as_str(), round, rate);
-    let by_client = name("the same script by a plain client, messages a second");
     let of_all = us(after[0] - all);
     figures.add(name("three nodes, µs of CPU a message"), round, of_all);
     figures.add(
@@ -66,9 +70,13 @@ pub(super) fn ordering(
     );
     let cost = us(running.cpu_ns()? - of_broker);
     figures.add(name("the broker, µs of CPU a message"), round, cost);
-    figures.add(name("messages lost or repeated"), round, lost as f64);
-    figures.must(&name("messages lost or repeated"), 0.0);
+    for (what, count) in [("messages lost", lost), ("messages repeated", repeated)] {
+        figures.add(name(what), round, count as f64);
+        figures.must(&name(what), 0.0);
+    }
     drop(nodes);
+    let Some(script) = script else { return Ok(()) };
+    let by_client = name("the same script by a plain client, messages a second");
     let of_broker = running.cpu_ns()?;
     let begun = Instant::now();
     append(&running, &script, work.ordered)?;
@@ -97,10 +105,14 @@ fn cost_of(nodes: &[MeasuredNode]) -> io::Result<[u64; 2]> {
 fn publish(node: &MeasuredNode, count: usize) -> io::Result<()> {
     let mut publisher = node.client()?;
     publisher.hear_of("welcome")?;
-    let data = "x".repeat(PAYLOAD_BYTES);
+    let numbered = Numbered::new(PAYLOAD_BYTES);
     for number in 0..count + ROOMS + WINDOW {
-        let (room, data) = (number % ROOMS, if number < count { &data } else { LAST });
         if number < count + ROOMS {
+            let room = number % ROOMS;
+            let data = match number < count {
+                true => numbered.data(number),
+                false => LAST.to_owned(),
+            };
             publisher.say(format!(
                 r#"{{"type":"broadcast","id":{number},"room":"{room}","data":"{data}"}}"#
             ))?;

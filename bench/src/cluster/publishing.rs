@@ -3,7 +3,7 @@
 
 use crate::caller::Caller;
 use crate::cluster::broker::{BrokerName, MeasuredBroker};
-use crate::cluster::flood::{flood, hear_until, joined, put};
+use crate::cluster::flood::{Numbered, flood, flooded, hear_numbers, joined, put};
 use crate::cluster::nodes::{ALWAYS_HEARD, MeasuredNode, NodeCost, join};
 use crate::cluster::work::ClusterWork;
 use crate::figures::Figures;
@@ -80,6 +80,7 @@ pub(super) fn publishing(
         );
         add("reached, publishes a second", said.rate, None);
         add("messages lost", said.lost as f64, Some(0.0));
+        add("messages repeated", said.repeated as f64, Some(0.0));
     }
     Ok(())
 }
@@ -103,6 +104,8 @@ struct Published {
     rate: f64,
     /// Not heard by one of the listeners.
     lost: usize,
+    /// Heard by one of them again.
+    repeated: usize,
 }
 
 fn publish(
@@ -113,13 +116,14 @@ fn publish(
 ) -> io::Result<Published> {
     let mut publisher = node.client()?;
     publisher.hear_of("welcome")?;
+    let said = flooded(per_second, time);
     let hearing = listeners.into_iter();
     let hearing: Vec<_> = hearing
-        .map(|listener| hear_until(listener, "message", LAST, ROOMS))
+        .map(|listener| hear_numbers(listener, said, LAST, ROOMS))
         .collect();
-    let (data, before) = ("x".repeat(PAYLOAD_BYTES), node.cost()?);
+    let (numbered, before) = (Numbered::new(PAYLOAD_BYTES), node.cost()?);
     let message = |number: usize, out: &mut Vec<u8>| {
-        let room = number % ROOMS;
+        let (room, data) = (number % ROOMS, numbered.data(number));
         put(
             out,
             &format!(r#"{{"type":"broadcast","room":"{room}","data":"{data}"}}"#),
@@ -132,15 +136,17 @@ fn publish(
         ))?;
         publisher.hear_of("ack")?;
     }
-    let mut lost = 0;
+    let (mut lost, mut repeated) = (0, 0);
     for listener in hearing {
-        let (_listener, heard) = joined(listener)?;
-        lost += count - heard;
+        let heard = joined(listener)?;
+        lost += heard.lost();
+        repeated += heard.repeated();
     }
     Ok(Published {
         cost: node.cost()?.since(before),
         count: count as f64,
         rate,
         lost,
+        repeated,
     })
 }

@@ -45,7 +45,7 @@ pub enum ClusterPart {
     Delivery,
     /// CPU of the bridge for each publish, at the node that publishes and at those that hear it.
     Publish,
-    /// Rate and CPU of rooms that the broker orders, beside the broker by itself.
+    /// Rate and CPU of rooms that the broker orders; with Redis beside the broker by itself.
     Ordered,
     /// Rooms that come and go.
     Rooms,
@@ -63,11 +63,14 @@ impl ClusterPart {
         ClusterPart::Recovery,
     ];
 
-    /// Whether it is done with this broker: only one orders rooms.
+    /// Whether it is done with this broker: only Redis says how often a log was read.
     pub(super) fn is_with(self, broker: BrokerName) -> bool {
         match self {
-            ClusterPart::Delivery | ClusterPart::Publish | ClusterPart::Rooms => true,
-            ClusterPart::Ordered | ClusterPart::Recovery => broker == BrokerName::Redis,
+            ClusterPart::Delivery
+            | ClusterPart::Publish
+            | ClusterPart::Ordered
+            | ClusterPart::Rooms => true,
+            ClusterPart::Recovery => broker == BrokerName::Redis,
         }
     }
 }

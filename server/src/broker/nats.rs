@@ -55,7 +55,7 @@ impl NatsConnect {
         Ok(NatsConnect {
             dial,
             prefix: cluster.prefix.clone(),
-            partitions: cluster.partitions,
+            partitions: cluster.streams,
         })
     }
 

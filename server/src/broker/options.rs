@@ -42,8 +42,8 @@ pub struct Cluster {
     /// What they hold in each direction, within [`Cluster::QUEUE_BYTES`].
     pub queue_bytes: usize,
     /// NATS: streams that ordered rooms that keep the same are spread over, within
-    /// [`Cluster::PARTITIONS`]. All nodes must have the same.
-    pub partitions: usize,
+    /// [`Cluster::STREAMS`]. All nodes must have the same.
+    pub streams: usize,
 }
 
 /// The brokers that there are adapters for.
@@ -112,8 +112,8 @@ impl Cluster {
     /// What [`Cluster::queue_bytes`] may be.
     pub const QUEUE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
 
-    /// What [`Cluster::partitions`] may be.
-    pub const PARTITIONS: RangeInclusive<usize> = 1..=256;
+    /// What [`Cluster::streams`] may be.
+    pub const STREAMS: RangeInclusive<usize> = 1..=256;
 
     /// With this broker at this URL, and the defaults.
     pub fn new(broker: BrokerKind, url: impl Into<String>, node: impl Into<String>) -> Cluster {
@@ -130,7 +130,7 @@ impl Cluster {
             linger: Duration::from_secs(5),
             queue_messages: 65_536,
             queue_bytes: 64 << 20,
-            partitions: 8,
+            streams: 8,
         }
     }
 
@@ -169,11 +169,7 @@ impl Cluster {
                 Self::QUEUE_BYTES.contains(&self.queue_bytes),
                 "1MiB to 4GiB",
             ),
-            (
-                "partitions",
-                Self::PARTITIONS.contains(&self.partitions),
-                "1 to 256",
-            ),
+            ("streams", Self::STREAMS.contains(&self.streams), "1 to 256"),
         ];
         match rules.into_iter().find(|(_, obeys, _)| !obeys) {
             Some((key, _, rule)) => Err(BadCluster {

@@ -28,7 +28,7 @@ pub(crate) struct ClusterSettings {
     pub(super) linger: Duration,
     pub(super) queue_messages: usize,
     pub(super) queue_bytes: usize,
-    pub(super) partitions: usize,
+    pub(super) streams: usize,
 }
 
 /// Which broker, if any.
@@ -63,7 +63,7 @@ impl Default for ClusterSettings {
             linger,
             queue_messages,
             queue_bytes,
-            partitions,
+            streams,
             ..
         } = Cluster::new(BrokerKind::Redis, "", "");
         ClusterSettings {
@@ -84,7 +84,7 @@ impl Default for ClusterSettings {
             linger,
             queue_messages,
             queue_bytes,
-            partitions,
+            streams,
         }
     }
 }
@@ -164,7 +164,7 @@ impl ClusterSettings {
             linger: self.linger,
             queue_messages: self.queue_messages,
             queue_bytes: self.queue_bytes,
-            partitions: self.partitions,
+            streams: self.streams,
             ..Cluster::new(broker, "", node.unwrap_or_else(random_name))
         }))
     }

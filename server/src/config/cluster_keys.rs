@@ -140,13 +140,13 @@ pub(super) const QUEUE_BYTES: Key = Key {
     }),
 };
 
-pub(super) const PARTITIONS: Key = Key {
-    name: "cluster.partitions",
+pub(super) const STREAMS: Key = Key {
+    name: "cluster.streams",
     flag: None,
     what: "With NATS: streams of JetStream that ordered rooms are spread over, for each number of publications and time that rooms keep. All nodes must have the same; to change it, stop them all and delete the streams (docs/scale-out.md).",
     kind: ValueKind::Count(
-        *Cluster::PARTITIONS.start()..=*Cluster::PARTITIONS.end(),
-        |settings| &mut settings.cluster.partitions,
+        *Cluster::STREAMS.start()..=*Cluster::STREAMS.end(),
+        |settings| &mut settings.cluster.streams,
     ),
 };
 

@@ -20,8 +20,12 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 /// The known key nearest to a name that is none, by edit distance to the whole name or to its last
 /// part.
 pub(super) fn nearest(name: &str) -> &'static Key {
-    nearest_of(name, KEYS.iter())
+    let now = RENAMED.iter().find(|(before, _)| *before == name);
+    nearest_of(now.map_or(name, |(_, now)| now), KEYS.iter())
 }
+
+/// Keys that had another name: whoever says that one is told the name of today.
+const RENAMED: [(&str, &str); 1] = [("cluster.partitions", "cluster.streams")];
 
 /// Of the keys, the one nearest to a name.
 pub(super) fn nearest_of(
@@ -288,7 +292,7 @@ pub(super) static KEYS: &[Key] = &[
     cluster_keys::LINGER,
     cluster_keys::QUEUE_MESSAGES,
     cluster_keys::QUEUE_BYTES,
-    cluster_keys::PARTITIONS,
+    cluster_keys::STREAMS,
     compression_keys::ENABLED,
     compression_keys::THRESHOLD,
     compression_keys::CONTEXT_TAKEOVER,
@@ -533,6 +537,7 @@ mod tests {
             ("log.levle", "log.level"),
             ("serverlisten", "server.listen"),
         ] {
+            ("cluster.partitions", "cluster.streams"),
             assert_eq!(super::nearest(name).name, want, "{name:?}");
         }
     }

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-const NAMESPACE: &str = "partitions = 1\n[namespaces.ordered]\nhistory = 20000\nhistory_bytes = \"8MiB\"\n\
+const NAMESPACE: &str = "streams = 1\n[namespaces.ordered]\nhistory = 20000\nhistory_bytes = \"8MiB\"\n\
                          order = \"broker\"\n";
 const ROOM: &str = "ordered:room";
 /// In the same stream, over NATS.
@@ -580,7 +580,7 @@ fn a_quiet_room_goes_on_though_nats_has_let_go_of_all_that_it_had() {
 }
 
 #[test]
-fn nodes_that_count_partitions_in_another_way_are_refused() {
+fn nodes_that_count_streams_in_another_way_are_refused() {
     if !Kind::Nats.is_here() {
         return;
     }
@@ -591,7 +591,7 @@ fn nodes_that_count_partitions_in_another_way_are_refused() {
         assert_eq!(placed.len(), 1);
         let lines = format!(
             "broker = \"nats\"\nurl = \"nats://{{broker}}\"\nprefix = \"test\"\n{}",
-            NAMESPACE.replace("partitions = 1", "partitions = 2")
+            NAMESPACE.replace("streams = 1", "streams = 2")
         );
         let other = Node::start("other", cluster.broker.address(), &lines);
         until("it is connected", || other.is_connected()).await;

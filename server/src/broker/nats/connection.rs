@@ -218,7 +218,7 @@ mod tests {
             linger: Duration::from_secs(1),
             queue_messages: 1,
             queue_bytes: 1,
-            partitions: 8,
+            streams: 8,
             room_partitions: None,
             sentinel: None,
         };

@@ -267,7 +267,7 @@ impl NatsLog {
             None => Ok(()),
             Some(others) => {
                 let text = format!(
-                    "there are streams of {others} partitions for rooms like this, and this node has {}: give all nodes the same cluster.partitions, or delete the streams that nobody uses any more",
+                    "rooms like this are spread over {others} streams, and by this node over {}: give all nodes the same cluster.streams, or delete the streams that nobody uses any more",
                     self.partitions
                 );
                 Err(BrokerError::Refused(text.into()).into())

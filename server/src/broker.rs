@@ -27,6 +27,7 @@ mod redis;
 pub(crate) mod share;
 #[cfg(test)]
 mod simulation;
+mod strand;
 mod subject;
 mod subscribing;
 mod telling;

@@ -1,9 +1,9 @@
 //! The way from the shards to the broker's logs: publications to ordered rooms get their places in
-//! batches, one after the other, and their publishers are answered.
+//! batches, several under way at once, and their publishers are answered.
 //!
-//! Invariant: nothing waits here but one batch; what waits before that is in the sequencer's queue,
-//! which has an end. While there is no connection every publication is refused at once. What one
-//! node has published to a room is placed in that order.
+//! Invariant: nothing waits here but what strands hold; what waits before that is in the queue of
+//! the sequencer, which has an end. While there is no connection every publication is refused at
+//! once. What one node has published to a room is placed in that order: a room has one strand.
 
 use crate::broker::adapter::{Append, Appended, Broker, BrokerError, KeptInLog};
 use crate::broker::counts::BridgeCount;
@@ -11,6 +11,7 @@ use crate::broker::envelope::{Body, Envelope, MessageId, Recipient};
 use crate::broker::node::ClusterNode;
 use crate::broker::ordering::news::OrderedNews;
 use crate::broker::ordering::steps::{LeftOut, answer};
+use crate::broker::strand::{PlacingStrand, STRANDS, StrandAnswers, StrandWork, strand_of};
 use crate::namespace::History;
 use crate::wire::connection_id::ConnectionId;
 use shardcast_engine::{
@@ -18,7 +19,7 @@ use shardcast_engine::{
     Unsequenced,
 };
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// The task.
 pub(crate) struct Placing<B> {
@@ -29,16 +30,25 @@ pub(crate) struct Placing<B> {
     left_out: LeftOut,
     /// Messages of this run so far.
     number: u64,
+    /// That may be under way yet.
+    bytes: Arc<Semaphore>,
 }
 
-/// Publications of one batch, and who waits for each.
-type PlacingBatch = (Vec<Append>, Vec<Option<Publisher>>);
+/// The way into a strand.
+type StrandWay = mpsc::Sender<StrandWork<PlacingPublisher>>;
+
+/// Who waits for an entry, and what that takes of the bytes that may be under way.
+struct PlacingPublisher {
+    publisher: Option<Publisher>,
+    _bytes: OwnedSemaphorePermit,
+}
 
 impl<B: Broker> Placing<B> {
-    /// Publications of one batch.
-    const BATCH_MAX: usize = 256;
     /// Numbers of ordered messages, unlike those of others.
     const NUMBERS: u64 = 1 << 63;
+    /// Bytes of publications that strands hold together, or one larger one; what comes then waits
+    /// in the queue of the sequencer.
+    const UNDER_WAY_BYTES_MAX: u32 = 16 << 20;
 
     pub(crate) fn new(
         node: ClusterNode,
@@ -53,24 +63,25 @@ impl<B: Broker> Placing<B> {
             news,
             left_out,
             number: Self::NUMBERS,
+            bytes: Arc::new(Semaphore::new(Self::UNDER_WAY_BYTES_MAX as usize)),
         }
     }
 
-    /// Runs until the engine has stopped.
+    /// Runs until the engine has stopped; its strands end when they have done what they hold.
     pub(crate) async fn run(mut self) {
-        while let Some(first) = self.sequencer.recv().await {
-            let mut batch = PlacingBatch::default();
-            self.take(first, &mut batch).await;
-            while batch.0.len() < Self::BATCH_MAX
-                && let Some(next) = self.sequencer.try_recv()
-            {
-                self.take(next, &mut batch).await;
-            }
-            self.place(batch).await;
+        let strands: Vec<StrandWay> = (0..STRANDS)
+            .map(|_| {
+                let (way, strand) = PlacingStrand::new(self.broker.clone());
+                tokio::spawn(strand.run(ToPublishers(self.node.clone())));
+                way
+            })
+            .collect();
+        while let Some(asked) = self.sequencer.recv().await {
+            self.take(asked, &strands).await;
         }
     }
 
-    async fn take(&mut self, asked: ToSequence, batch: &mut PlacingBatch) {
+    async fn take(&mut self, asked: ToSequence, strands: &[StrandWay]) {
         match asked {
             ToSequence::Log { topic, has, .. } => {
                 if let TopicName::Room(room) = topic {
@@ -82,10 +93,7 @@ impl<B: Broker> Placing<B> {
             ToSequence::Publication(mut publication) => {
                 let publisher = publication.publisher.take();
                 match self.append_of(&publication) {
-                    Some(append) => {
-                        batch.0.push(append);
-                        batch.1.push(publisher);
-                    }
+                    Some(append) => self.bring(append, publisher, strands).await,
                     None => {
                         self.node.counts.add(BridgeCount::OrderedRefused, 1);
                         answer(&self.node, publisher, None).await;
@@ -93,6 +101,20 @@ impl<B: Broker> Placing<B> {
                 }
             }
         }
+    }
+
+    async fn bring(&self, append: Append, publisher: Option<Publisher>, strands: &[StrandWay]) {
+        let most = Self::UNDER_WAY_BYTES_MAX;
+        let bytes = u32::try_from(append.payload.len())
+            .unwrap_or(most)
+            .min(most);
+        // Nobody closes it.
+        let Ok(_bytes) = self.bytes.clone().acquire_many_owned(bytes).await else {
+            return;
+        };
+        let work = (append, PlacingPublisher { publisher, _bytes });
+        // A strand ends behind this task only.
+        let _gone = strands[strand_of(&work.0.room)].send(work).await;
     }
 
     /// `None`: it cannot be placed.
@@ -123,36 +145,32 @@ impl<B: Broker> Placing<B> {
             keep: kept_of(history),
         })
     }
+}
 
-    async fn place(&self, (batch, publishers): PlacingBatch) {
-        if batch.is_empty() {
-            return;
-        }
-        let all = match self.broker.link().borrow().connected {
-            true => None,
-            false => Some(vec![Err(BrokerError::Lost); batch.len()]),
-        };
-        let all = match all {
-            Some(lost) => lost,
-            None => self.broker.append_all(&batch).await,
-        };
-        for (placed, publisher) in all.into_iter().zip(publishers) {
-            let placed = match placed {
-                Ok(appended) => Some(self.placed(appended)),
-                Err(error) => {
-                    self.node.counts.add(BridgeCount::OrderedRefused, 1);
-                    if error != BrokerError::Lost {
-                        tracing::warn!(%error, "the broker takes a message of an ordered room not");
-                    }
-                    None
+/// Whom this node answers.
+struct ToPublishers(ClusterNode);
+
+impl StrandAnswers for ToPublishers {
+    type Who = PlacingPublisher;
+
+    async fn answer(&self, who: PlacingPublisher, placed: Result<Appended, BrokerError>) {
+        let placed = match placed {
+            Ok(appended) => Some(self.placed(appended)),
+            Err(error) => {
+                self.0.counts.add(BridgeCount::OrderedRefused, 1);
+                if error != BrokerError::Lost {
+                    tracing::warn!(%error, "the broker takes a message of an ordered room not");
                 }
-            };
-            answer(&self.node, publisher, placed).await;
-        }
+                None
+            }
+        };
+        answer(&self.0, who.publisher, placed).await;
     }
+}
 
+impl ToPublishers {
     fn placed(&self, appended: Appended) -> (Position, Repeat) {
-        self.node.counts.add(BridgeCount::OrderedPlaced, 1);
+        self.0.counts.add(BridgeCount::OrderedPlaced, 1);
         let position = Position {
             epoch: appended.epoch,
             offset: appended.offset,

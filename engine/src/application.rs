@@ -210,10 +210,10 @@ pub trait Application: Sized + 'static {
     /// connection that is gone is dropped.
     fn notified(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _notice: Notice) {}
 
-    /// A notice of another connection ([`Context::notify`]) came for one that is not open, and that
-    /// [`Application::closed`] was called for if it ever was. [`Context::address`] is that
-    /// connection's, which can do nothing more; [`Context::answer_notice`] answers. The default
-    /// drops the notice.
+    /// A notice of another connection ([`Context::notify`]) or thread ([`crate::Handle::reach`])
+    /// came for one that is not open, and that [`Application::closed`] was called for if it ever
+    /// was. [`Context::address`] is that connection's, which can do nothing more;
+    /// [`Context::answer_notice`] answers. The default drops the notice.
     fn unreached(&mut self, _cx: &mut Context<'_>, _notice: Notice) {}
 
     /// The shard begins or ends, or a time has come that [`Context::wake_shard_at`] was told: does

@@ -23,6 +23,7 @@ mod large;
 pub(crate) mod last_words;
 mod losing;
 mod mail;
+mod notices;
 mod pace;
 mod pausing;
 mod pieces;

@@ -5,11 +5,12 @@ use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Address, Admission, Answer, Application, CloseReason, Config, Content, Context, EncodingId,
-    Event, EventKind, Events, Found, Frame, Listener, Message, Pinning, Publish, Query, QueryError,
-    Running, SubscribeError, Tag, Target, TopicName, TopicPart,
+    Event, EventKind, Events, Found, Frame, Listener, Message, Notice, Pinning, Publish, Query,
+    QueryError, Running, SubscribeError, Tag, Target, TopicName, TopicPart,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
 use std::time::Duration;
 
 /// No test takes longer, however slow the host.
@@ -43,6 +44,23 @@ impl Application for Rooms {
             Some(_) | None => cx.join(room, Tag(0)).unwrap(),
         }
     }
+
+    fn notified(&mut self, _: &mut Context<'_>, _: &mut (), notice: Notice) {
+        tell(notice, "there");
+    }
+
+    fn unreached(&mut self, cx: &mut Context<'_>, notice: Notice) {
+        assert!(!cx.is_open());
+        tell(notice, "gone");
+    }
+}
+
+/// Whoever has sent a notice hears what the connection is.
+type Told = mpsc::Sender<&'static str>;
+
+fn tell(notice: Notice, what: &'static str) {
+    let told = notice.downcast::<Told>().expect("of this test");
+    told.send(what).expect("it is waited for");
 }
 
 fn start() -> Running {
@@ -102,6 +120,27 @@ fn opened(engine: &Running, events: &Events) -> (Client, Address) {
     };
     assert_eq!(peer.address(), client.0.local_addr().ok());
     (client, connection)
+}
+
+/// Who is gone may have left something: whoever has another thread reach it is told of that, and a
+/// notice is not.
+#[test]
+fn who_may_be_gone_is_reached_all_the_same() {
+    let engine = start();
+    let events = engine.handle().subscribe(&EventKind::ALL, 100).unwrap();
+    let (client, who) = opened(&engine, &events);
+    let (told, heard) = mpsc::channel();
+    let notice = || Box::new(told.clone());
+    let handle = engine.handle();
+    assert!(handle.reach(who, notice()).is_ok());
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok("there"));
+    drop(client);
+    while !matches!(next(&events), Event::Closed { .. }) {}
+    assert!(handle.notify(who, notice()).is_ok());
+    assert!(handle.reach(who, notice()).is_ok());
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok("gone"));
+    drop(engine);
+    assert!(heard.try_recv().is_err(), "a notice finds nobody");
 }
 
 #[test]

@@ -64,6 +64,11 @@ pub(crate) enum Command {
         who: Ticket,
         notice: Notice,
     },
+    /// The same for one that may be gone.
+    Reach {
+        who: Ticket,
+        notice: Notice,
+    },
     /// What a deferred admission waited for.
     Admit {
         who: Ticket,
@@ -101,6 +106,7 @@ impl fmt::Debug for Command {
             Command::Presence { .. } => "Presence",
             Command::PlaceElsewhere { .. } => "PlaceElsewhere",
             Command::Notify { .. } => "Notify",
+            Command::Reach { .. } => "Reach",
             Command::Admit { .. } => "Admit",
             Command::ReplaceTls { .. } => "ReplaceTls",
             Command::Subscribe { .. } => "Subscribe",

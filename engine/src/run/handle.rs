@@ -260,6 +260,15 @@ impl Handle {
         self.send_notice(who, notice, |who, notice| Command::Notify { who, notice })
     }
 
+    /// The same for one that may be gone: [`crate::Application::unreached`] is called then. One
+    /// that never was counts as gone; a shard that there is not hears nothing.
+    ///
+    /// # Errors
+    /// Nothing was handed over: the notice comes back.
+    pub fn reach(&self, who: Address, notice: Notice) -> Result<(), (Refused, Notice)> {
+        self.send_notice(who, notice, |who, notice| Command::Reach { who, notice })
+    }
+
     fn send_notice(
         &self,
         who: Address,
@@ -272,9 +281,12 @@ impl Handle {
         };
         let sent = sender.send(command(who.ticket, notice));
         match sent.map_err(|back| *back) {
-            Err((refused, Command::Notify { notice, .. } | Command::Admit { notice, .. })) => {
-                Err((refused, notice))
-            }
+            Err((
+                refused,
+                Command::Notify { notice, .. }
+                | Command::Reach { notice, .. }
+                | Command::Admit { notice, .. },
+            )) => Err((refused, notice)),
             Ok(()) | Err(_) => Ok(()),
         }
     }

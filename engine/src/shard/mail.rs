@@ -3,7 +3,6 @@
 use super::Shard;
 use super::intake::SCRATCH_BYTES_MAX;
 use crate::application::Application;
-use crate::confine::discard;
 use crate::connection::phase::Phase;
 use crate::core::Core;
 use crate::driver::boundary::Driver;
@@ -14,9 +13,8 @@ use crate::query::gather::{Outcome, Part, Requester};
 use crate::topic::batch::{Recipients, Turn};
 use crate::topic::joining::JoinRefused;
 use crate::topic::key::TopicName;
-use crate::types::answer::{Listing, Notice, Report};
+use crate::types::answer::{Listing, Report};
 use crate::types::close_reason::CloseReason;
-use crate::types::ticket::Ticket;
 
 /// Commands obeyed per tick.
 const COMMANDS_PER_TICK: usize = 1024;
@@ -81,6 +79,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 (topics.presences).place_elsewhere(&topic, class, *told, outlet.now);
             }
             Command::Notify { who, notice } => self.notify(who, notice),
+            Command::Reach { who, notice } => self.reach(who, notice),
             Command::Admit { who, notice } => self.decide(who, notice),
             Command::ReplaceTls { listener, tls } => self.core.egress.tls.replace(listener, tls),
             Command::Query { query, reply } => {
@@ -95,35 +94,6 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.core.events.admit(subscriber);
                 self.start_paced_drain(listeners, pace);
             }
-        }
-    }
-
-    fn notify(&mut self, who: Ticket, notice: Notice) {
-        if self.core.connections.slots.phase(who) != Phase::Open {
-            if discard(notice).is_err() {
-                self.core.count_panic(None);
-            }
-            return;
-        }
-        self.core.counters.activity.about(who.slot);
-        self.call(who, None, |application, context, session| {
-            application.notified(context, session, notice)
-        });
-        self.after_call();
-    }
-
-    /// What another connection has this one know.
-    fn take_notice(&mut self, who: Ticket, notice: Notice) {
-        // Whoever has closed in this tick is told of before anybody asks for what it left.
-        self.report_ended();
-        if self.core.connections.slots.phase(who) == Phase::Open {
-            self.call(who, None, |application, context, session| {
-                application.notified(context, session, notice)
-            });
-        } else {
-            self.shielded(who, |application, context| {
-                application.unreached(context, notice)
-            });
         }
     }
 

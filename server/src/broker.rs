@@ -9,6 +9,7 @@ mod adapter;
 mod agreed;
 pub(crate) mod bridge;
 mod connect;
+mod copying;
 pub(crate) mod counts;
 mod envelope;
 mod inbox;
@@ -41,6 +42,8 @@ pub use envelope::{BadEnvelope, Body, Envelope, MessageId, Recipient};
 pub use inbox::{Inbox, InboxSender, Incoming};
 pub use model::{Model, ModelBroker, ModelFault};
 pub use nats::NatsBroker;
-pub use options::{BadCluster, BrokerKind, BrokerPassword, BrokerTls, Cluster, Credentials};
+pub use options::{
+    BadCluster, BrokerKind, BrokerPassword, BrokerTls, Cluster, ClusterSessions, Credentials,
+};
 pub use redis::RedisBroker;
 pub use subject::Subject;

@@ -1,12 +1,14 @@
 //! Rooms: joining and leaving, who is in them and what they show there, events to them, and what
 //! they keep. Their classes stand in `namespace`.
 
+mod arriving;
 pub(crate) mod cursor;
 pub(crate) mod emit;
 pub(crate) mod entering;
 pub(crate) mod entry;
 pub(crate) mod event;
 pub(crate) mod first;
+mod handing;
 pub(crate) mod history;
 pub(crate) mod kept;
 pub(crate) mod keys;

@@ -19,8 +19,8 @@ use crate::api::server::Shards;
 use crate::api::service::ApplicationCode;
 use crate::auth::gate::TokenGate;
 use crate::auth::options::Auth;
-use crate::broker::Cluster;
 use crate::broker::view::ClusterView;
+use crate::broker::{Cluster, ClusterSessions};
 use crate::centrifuge::options::{Centrifuge, CentrifugeOptions};
 use crate::dispatch::registry::Registry;
 use crate::limits::limiter::Limiter;
@@ -253,6 +253,9 @@ impl App {
     /// (`docs/scale-out.md`). For [`App::start`] alone. Default: it is a server by itself.
     pub fn cluster(self, cluster: Cluster) -> App {
         let view = ClusterView::new(&cluster.node, cluster.presence_lease);
+        if cluster.sessions == ClusterSessions::Broker {
+            view.copy_sessions();
+        }
         App {
             cluster: Some(cluster),
             view: Some(Arc::new(view)),
@@ -455,7 +458,10 @@ impl App {
             tracer: self.tracer,
             refusals: self.refusals,
             gate: self.gate,
-            sessions: SessionRules::new(self.sessions, self.session_key, config.shards),
+            sessions: SessionRules {
+                copies: self.view.and_then(|view| view.copies()),
+                ..SessionRules::new(self.sessions, self.session_key, config.shards)
+            },
             user_log: config.user_log,
             encodings: OnceLock::new(),
             runtime,

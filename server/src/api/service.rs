@@ -273,6 +273,9 @@ impl Application for Service {
             _ => None,
         };
         let mut context = self.context(cx, session);
+        if outcome.changes_rooms() {
+            context.session_changed();
+        }
         match requester {
             Requester::Client(call) => late::answer(&mut context, &call, outcome),
             Requester::Code(then) => then.run(&mut context, outcome),
@@ -319,7 +322,7 @@ impl Application for Service {
     }
 
     fn unreached(&mut self, cx: &mut Engine<'_>, notice: Notice) {
-        resume::unreached(cx, &mut self.state, notice);
+        resume::unreached(cx, &mut self.state, &self.shared, notice);
     }
 
     fn shard_due(&mut self, now_ms: u64) -> Option<u64> {

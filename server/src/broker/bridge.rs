@@ -7,6 +7,7 @@
 
 use crate::broker::adapter::Broker;
 use crate::broker::connect::BrokerConnect;
+use crate::broker::copying::copy_sessions;
 use crate::broker::inbox::Inbox;
 use crate::broker::inward::Inward;
 use crate::broker::node::ClusterNode;
@@ -196,6 +197,9 @@ async fn serve<B: Broker>(
             sharing.run().await;
         }
     });
+    if let Some(ends) = node.view.take_to_copy() {
+        copy_sessions(&node, &broker, ends);
+    }
     let ordering = sequencer.map(|sequencer| order(&node, &broker, sequencer));
     let news = ordering.as_ref().map(|ordering| ordering.news.clone());
     let inward = Inward::new(node.clone(), inbox, broker.link(), news);

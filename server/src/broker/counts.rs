@@ -60,10 +60,15 @@ pub(crate) enum BridgeCount {
     OrderedReads,
     OrderedRepaired,
     OrderedRestarts,
+    /// Of this node, which are copied or to be copied.
+    SessionsKnown,
+    SessionsSaved,
+    SessionsUnsaved,
+    SessionsTaken,
 }
 
 impl BridgeCount {
-    pub(crate) const ALL: [BridgeCount; 34] = [
+    pub(crate) const ALL: [BridgeCount; 38] = [
         BridgeCount::Connected,
         BridgeCount::Subjects,
         BridgeCount::Losses,
@@ -98,6 +103,10 @@ impl BridgeCount {
         BridgeCount::OrderedReads,
         BridgeCount::OrderedRepaired,
         BridgeCount::OrderedRestarts,
+        BridgeCount::SessionsKnown,
+        BridgeCount::SessionsSaved,
+        BridgeCount::SessionsUnsaved,
+        BridgeCount::SessionsTaken,
     ];
 
     /// Its name and its meaning, as a metric.
@@ -220,9 +229,31 @@ impl BridgeCount {
                 "cluster_shares_missed",
                 "Times that another node had said more of its rooms and users than this one has heard.",
             ),
-            _ => (
+            BridgeCount::SharesAsked => (
                 "cluster_shares_asked",
                 "Times that another node was asked for all its rooms and users, because something was missed.",
+            ),
+            of_sessions => of_sessions.described_of_sessions(),
+        }
+    }
+
+    const fn described_of_sessions(self) -> (&'static str, &'static str) {
+        match self {
+            BridgeCount::SessionsKnown => (
+                "cluster_sessions",
+                "Sessions of this node, with a connection or waiting for one, of which the broker has copies or is to have some (cluster.sessions).",
+            ),
+            BridgeCount::SessionsSaved => (
+                "cluster_sessions_saved",
+                "Copies of sessions that the broker took, and words that one is over.",
+            ),
+            BridgeCount::SessionsUnsaved => (
+                "cluster_sessions_unsaved",
+                "Copies of sessions that the broker did not take; one that is still wanted is tried again.",
+            ),
+            _ => (
+                "cluster_sessions_taken",
+                "Sessions of other nodes that went on at this one.",
             ),
         }
     }
@@ -240,6 +271,7 @@ impl BridgeCount {
                 | BridgeCount::SharesItems
                 | BridgeCount::SharesBytes
                 | BridgeCount::OrderedRooms
+                | BridgeCount::SessionsKnown
         )
     }
 }

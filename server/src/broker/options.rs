@@ -44,6 +44,19 @@ pub struct Cluster {
     /// NATS: streams that ordered rooms that keep the same are spread over, within
     /// [`Cluster::STREAMS`]. All nodes must have the same.
     pub streams: usize,
+    /// Where sessions are that outlive their connections ([`crate::App::sessions`]).
+    pub sessions: ClusterSessions,
+}
+
+/// Where sessions are that outlive their connections. All nodes must have the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClusterSessions {
+    /// At the node of the connection, for clients that come back to it.
+    #[default]
+    Node,
+    /// The broker has copies: a client goes on at any node, when its own has died, too. Takes
+    /// Redis, or NATS with JetStream.
+    Broker,
 }
 
 /// The brokers that there are adapters for.
@@ -131,6 +144,7 @@ impl Cluster {
             queue_messages: 65_536,
             queue_bytes: 64 << 20,
             streams: 8,
+            sessions: ClusterSessions::Node,
         }
     }
 

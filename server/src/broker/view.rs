@@ -11,10 +11,11 @@ use crate::broker::share::occupancy::{RoomTurned, TellingNode};
 use crate::broker::share::others::{MemberThere, ShareHeard, Shares};
 use crate::broker::share::seating::SeatedThere;
 use crate::broker::share::word::{ShareSays, ShareWord};
+use crate::session::copies::{MovedSession, SessionCopies, SessionCopiesReader};
 use serde::{Deserialize, Serialize};
 use shardcast_engine::TopicName;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 
@@ -49,6 +50,9 @@ pub(crate) struct ClusterView {
     to_tell: Mutex<Option<mpsc::Receiver<NodeNews>>>,
     replaces: mpsc::Sender<NodeReplace>,
     to_replace: Mutex<Option<mpsc::Receiver<NodeReplace>>>,
+    /// Where the broker keeps copies of sessions.
+    copies: OnceLock<SessionCopies>,
+    to_copy: Mutex<Option<SessionCopiesReader>>,
     heard: mpsc::Sender<NodeCall>,
     to_do: Mutex<Option<mpsc::Receiver<NodeCall>>>,
 }
@@ -65,13 +69,15 @@ pub(crate) enum NodeNews {
     Call(NodeCall),
     /// A user has more connections than it may have, and the oldest of another node are to end.
     Replace(NodeReplace),
+    /// The session of another node goes on at it.
+    Moved(MovedSession),
 }
 
 impl NodeNews {
     /// The run of the one node that it is for. `None`: all of them.
     pub(crate) fn to(&self) -> Option<u64> {
         match self {
-            NodeNews::Alive(_) | NodeNews::Leaving => None,
+            NodeNews::Alive(_) | NodeNews::Leaving | NodeNews::Moved(_) => None,
             NodeNews::Call(call) => call.to,
             NodeNews::Replace(replace) => Some(replace.to),
         }
@@ -150,9 +156,30 @@ impl ClusterView {
             to_tell: Mutex::new(Some(to_tell)),
             replaces,
             to_replace: Mutex::new(Some(to_replace)),
+            copies: OnceLock::new(),
+            to_copy: Mutex::default(),
             heard,
             to_do: Mutex::new(Some(to_do)),
         }
+    }
+
+    /// Before the server starts: the broker is to keep copies of sessions.
+    pub(crate) fn copy_sessions(&self) {
+        let (copies, reader) = SessionCopies::new(&self.name);
+        if self.copies.set(copies).is_ok() {
+            *self.to_copy.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
+        }
+    }
+
+    /// The way from the shards to the bridge, where the broker keeps copies of sessions.
+    pub(crate) fn copies(&self) -> Option<SessionCopies> {
+        self.copies.get().cloned()
+    }
+
+    /// The other ends of it, for the one task that has them.
+    pub(crate) fn take_to_copy(&self) -> Option<SessionCopiesReader> {
+        let mut place = self.to_copy.lock().unwrap_or_else(PoisonError::into_inner);
+        place.take()
     }
 
     /// Before the server starts: rooms that have their first member at any node, or none any more,
@@ -337,6 +364,10 @@ impl ClusterView {
             }
             NodeNews::Call(call) => self.heard.try_send(call).is_ok(),
             NodeNews::Replace(replace) => self.replaces.try_send(replace).is_ok(),
+            NodeNews::Moved(moved) => match self.copies.get() {
+                Some(copies) => copies.has_moved(moved).is_ok(),
+                None => true,
+            },
         }
     }
 

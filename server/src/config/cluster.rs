@@ -4,7 +4,7 @@
 use super::value::ConfigValue;
 use super::word::{FilePath, VariableName, Word, is_short_and_plain};
 use crate::bounded;
-use crate::broker::{BrokerKind, BrokerPassword, BrokerTls, Cluster, Credentials};
+use crate::broker::{BrokerKind, BrokerPassword, BrokerTls, Cluster, ClusterSessions, Credentials};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ pub(crate) struct ClusterSettings {
     pub(super) queue_messages: usize,
     pub(super) queue_bytes: usize,
     pub(super) streams: usize,
+    pub(super) sessions: ClusterSessions,
 }
 
 /// Which broker, if any.
@@ -64,6 +65,7 @@ impl Default for ClusterSettings {
             queue_messages,
             queue_bytes,
             streams,
+            sessions,
             ..
         } = Cluster::new(BrokerKind::Redis, "", "");
         ClusterSettings {
@@ -85,6 +87,7 @@ impl Default for ClusterSettings {
             queue_messages,
             queue_bytes,
             streams,
+            sessions,
         }
     }
 }
@@ -165,6 +168,7 @@ impl ClusterSettings {
             queue_messages: self.queue_messages,
             queue_bytes: self.queue_bytes,
             streams: self.streams,
+            sessions: self.sessions,
             ..Cluster::new(broker, "", node.unwrap_or_else(random_name))
         }))
     }
@@ -220,6 +224,25 @@ impl ConfigValue for BrokerChoice {
             None => NONE,
             Some(BrokerKind::Redis) => "redis",
             Some(BrokerKind::Nats) => "nats",
+        };
+        name.to_owned()
+    }
+}
+
+impl ConfigValue for ClusterSessions {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "node" => ClusterSessions::Node,
+            "broker" => ClusterSessions::Broker,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        let name = match self {
+            ClusterSessions::Node => "node",
+            ClusterSessions::Broker => "broker",
         };
         name.to_owned()
     }

@@ -150,6 +150,13 @@ pub(super) const STREAMS: Key = Key {
     ),
 };
 
+pub(super) const SESSIONS: Key = Key {
+    name: "cluster.sessions",
+    flag: None,
+    what: "Where sessions are that outlive their connections (sessions.resume): node keeps them at the node of the connection, for clients that come back to it; with broker the broker has copies, and a client goes on at any node, when its own has died, too (docs/scale-out.md). All nodes must have the same, and the same sessions.resume.",
+    kind: ValueKind::Other("node or broker", |settings| &mut settings.cluster.sessions),
+};
+
 const WORD_RULE: &str = "none or a text without quotes, backslashes and control characters";
 const PATH_RULE: &str = "none or a path without quotes, backslashes and control characters, such as /etc/shardcast/broker.pem";
 const VARIABLE_RULE: &str =

@@ -293,6 +293,7 @@ pub(super) static KEYS: &[Key] = &[
     cluster_keys::QUEUE_MESSAGES,
     cluster_keys::QUEUE_BYTES,
     cluster_keys::STREAMS,
+    cluster_keys::SESSIONS,
     compression_keys::ENABLED,
     compression_keys::THRESHOLD,
     compression_keys::CONTEXT_TAKEOVER,
@@ -536,8 +537,8 @@ mod tests {
             ("timeout.heartbeats", "timeouts.heartbeat"),
             ("log.levle", "log.level"),
             ("serverlisten", "server.listen"),
-        ] {
             ("cluster.partitions", "cluster.streams"),
+        ] {
             assert_eq!(super::nearest(name).name, want, "{name:?}");
         }
     }

@@ -7,35 +7,28 @@
 //! before the other one joins. Every request is answered: with what came of it, or with
 //! `no_session`. Called by the dispatch and by the service.
 
-use crate::rooms::rejoin::{FormerConnection, WentOn, rejoin};
+use crate::rooms::arriving::{broker_is_busy, given, judged, refused};
+use crate::rooms::handing::{SessionNotice, let_go, send, wait_again};
+use crate::rooms::rejoin::WentOn;
+use crate::session::changed::{session_now, tell_changed};
 use crate::session::context::{Context, Session};
-use crate::session::identity::Identity;
+use crate::session::copies::{
+    BridgeNotice, SessionChange, SessionNow, SessionVerdict, SessionWish,
+};
 use crate::session::limits::Limits;
-use crate::session::metadata::Precedence;
 use crate::session::record::SessionRecord;
-use crate::session::records::{Take, TakeOutcome};
-use crate::session::resumable::Taking;
+use crate::session::records::TakeOutcome;
+use crate::session::resumable::{Taking, TakingStage};
 use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
-use crate::session::token::{Secret, SessionToken};
+use crate::session::take::Take;
+use crate::session::token::{Secret, SecretDigest, SessionToken};
 use crate::wire::failure::{too_many_waiting, unavailable};
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{Address, CloseReason, Context as Engine, Notice, Since};
-use shardcast_protocol::dialect::{Code, Problem, Reply};
+use shardcast_protocol::dialect::{Code, Problem};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// From one shard to another, or to itself.
-enum SessionNotice {
-    /// To the connection whose session it is or was.
-    Take(Take),
-    /// To the connection that wants it: the session of this connection; `None`: there is none.
-    Given(Address, Option<Box<SessionRecord>>),
-    /// To the connection whose session it was: it has arrived.
-    Settled,
-    /// To the same: nobody is there to have it.
-    Back(Box<SessionRecord>),
-}
 
 /// The connection opens with a session that may outlive it, where there are such: its token, and
 /// for how many milliseconds it does.
@@ -47,7 +40,10 @@ pub(crate) fn begin(
     let rules = &shared.sessions;
     let (resume_ms, key) = (rules.resume_ms?, rules.key.as_ref()?);
     session.outlive();
-    Some((key.token(engine.address()).to_string(), resume_ms))
+    let me = engine.address();
+    let node = rules.copies.as_ref().map(|copies| &*copies.node);
+    tell_changed(engine, shared, session);
+    Some((key.token(me, node).to_string(), resume_ms))
 }
 
 /// The secret of a connection's session, if that may outlive it.
@@ -79,45 +75,74 @@ pub(crate) fn ask(
     let Some(token) = token else {
         return Err(refused(cx));
     };
-    // An earlier process may have had more shards.
-    let shard = usize::from(token.connection.shard) % cx.engine.shards();
-    let holder = Address {
-        shard: shard as u16,
-        ..token.connection
-    };
     let take = Take {
         session: token.connection,
-        secret: token.secret,
+        digest: token.secret.digest(),
         by: me,
         user: cx.user().map(Arc::from),
     };
-    let notice = Box::new(SessionNotice::Take(take));
-    if cx.engine.notify(holder, notice).is_err() {
-        return Err(unavailable("too much waits for other shards"));
-    }
+    let stage = match is_elsewhere(cx.shared, &token) {
+        true => ask_broker(cx, take.clone())?,
+        false => ask_shard(cx, take.clone())?,
+    };
     // Whatever comes is answered under this call, by a later notice.
     if let (Some(call), Some(resumable)) = (cx.defer(), cx.session.resumable_mut()) {
-        resumable.taking = Some(Box::new(Taking { call, since }));
+        resumable.taking = Some(Box::new(Taking {
+            call,
+            since,
+            take,
+            stage,
+        }));
     }
     Ok(())
 }
 
 const ONE_AT_A_TIME: &str = "an earlier resume of this connection is not answered yet";
 
-fn refused(cx: &Context<'_>) -> Problem {
-    cx.shared.sessions.counts.refused();
-    Problem::new(Code::NoSession, "there is no such session to go on with")
+/// Whether a token names another node.
+fn is_elsewhere(shared: &Shared, token: &SessionToken<'_>) -> bool {
+    let copies = shared.sessions.copies.as_ref();
+    token
+        .node
+        .is_some_and(|node| copies.is_none_or(|copies| *copies.node != *node))
+}
+
+fn ask_broker(cx: &Context<'_>, take: Take) -> Result<TakingStage, Problem> {
+    let Some(copies) = &cx.shared.sessions.copies else {
+        return Err(refused(cx));
+    };
+    let wished = copies.wish(SessionWish::Take(take));
+    wished.map_err(|_| broker_is_busy())?;
+    Ok(TakingStage::OfBroker)
+}
+
+fn ask_shard(cx: &mut Context<'_>, take: Take) -> Result<TakingStage, Problem> {
+    // An earlier process may have had more shards.
+    let shard = usize::from(take.session.shard) % cx.engine.shards();
+    let holder = Address {
+        shard: shard as u16,
+        ..take.session
+    };
+    let notice = Box::new(SessionNotice::Take(take));
+    match cx.engine.notify(holder, notice) {
+        Ok(()) => Ok(TakingStage::OfShard),
+        Err(_) => Err(unavailable("too much waits for other shards")),
+    }
 }
 
 /// A notice came for an open connection, perhaps one of sessions. Returns what is to be answered
 /// now, for there is nothing to wait for.
 pub(crate) fn notified(cx: &mut Context<'_>, notice: Notice) -> Option<WentOn> {
-    match *notice.downcast::<SessionNotice>().ok()? {
+    let notice = match notice.downcast::<SessionNotice>() {
+        Ok(notice) => *notice,
+        Err(notice) => return asked(cx, *notice.downcast::<BridgeNotice>().ok()?),
+    };
+    match notice {
         SessionNotice::Take(take) => {
             give_away(cx, &take);
             None
         }
-        SessionNotice::Given(from, given) => go_on(cx, from, given),
+        SessionNotice::Given(from, record) => given(cx, from, record),
         SessionNotice::Back(record) => {
             // A connection has the place of another process's by chance. Nobody waits for it there.
             let (me, now_ms) = (cx.engine.address(), cx.engine.now_ms());
@@ -129,12 +154,49 @@ pub(crate) fn notified(cx: &mut Context<'_>, notice: Notice) -> Option<WentOn> {
     }
 }
 
+/// The bridge says something to an open connection.
+fn asked(cx: &mut Context<'_>, notice: BridgeNotice) -> Option<WentOn> {
+    let me = cx.engine.address();
+    let secret = secret_of(cx.shared, cx.session, me);
+    match notice {
+        BridgeNotice::Show => {
+            let now = session_now(&cx.engine, cx.shared, cx.session, secret);
+            show(cx.shared, me, now);
+            None
+        }
+        BridgeNotice::Moved(digest) => {
+            if secret.is_some_and(|secret| secret.digest() == digest) {
+                let_go(&mut cx.engine, cx.session);
+                cx.session.end_with_connection();
+                cx.disconnect(CloseCode::RESUMED, GIVEN_AWAY);
+            } else {
+                move_away(&cx.engine, cx.state, me, digest);
+            }
+            None
+        }
+        BridgeNotice::Verdict(verdict) => judged(cx, verdict),
+    }
+}
+
+/// What a session is, as the bridge has asked. It asks again after a while if it hears nothing.
+fn show(shared: &Shared, connection: Address, now: SessionNow) {
+    if let Some(copies) = &shared.sessions.copies {
+        let _heard = copies.tell(SessionChange::Is(connection, now));
+    }
+}
+
+fn move_away(engine: &Engine<'_>, state: &mut ShardState, who: Address, digest: SecretDigest) {
+    let now_ms = engine.now_ms();
+    state.waiting.move_away(who.ticket, digest, now_ms);
+}
+
 /// Another connection goes on with the session of this one, which was thought to be gone.
 fn give_away(cx: &mut Context<'_>, take: &Take) {
     let (now_ms, me) = (cx.engine.now_ms(), cx.engine.address());
     let secret = secret_of(cx.shared, cx.session, me);
     let secret = secret.filter(|secret| take.may_have(*secret, cx.user()));
     let given = secret.map(|secret| {
+        let_go(&mut cx.engine, cx.session);
         let record = record_of(cx.session, me, cx.engine.rooms());
         let due_ms = cx.state.waiting.lend(me.ticket, secret, now_ms);
         cx.engine.wake_shard_at(due_ms);
@@ -167,111 +229,30 @@ fn record_of(
     })
 }
 
-/// The connection has what it wanted, or hears that there is nothing.
-fn go_on(cx: &mut Context<'_>, from: Address, given: Option<Box<SessionRecord>>) -> Option<WentOn> {
-    let more = cx.session.some_mut();
-    let resumable = more.and_then(|more| more.resumable.as_mut());
-    let taking = resumable.and_then(|resumable| resumable.taking.take());
-    let Some(taking) = taking else {
-        // It has ended its own session meanwhile.
-        give_back(cx, from, given);
-        return None;
-    };
-    let Taking { call, since } = *taking;
-    let record = match take_on(cx, given) {
-        Ok(record) => record,
-        Err((given, problem)) => {
-            give_back(cx, from, given);
-            cx.answer_to(&call, &Reply::Error(&problem));
-            return None;
-        }
-    };
-    cx.shared.sessions.counts.resumed();
-    let SessionRecord {
-        metadata,
-        rooms,
-        began,
-        origin,
-        ..
-    } = *record;
-    let before = match origin {
-        None => {
-            send(&mut cx.engine, from, SessionNotice::Settled);
-            FormerConnection::Here(from)
-        }
-        Some(origin) => FormerConnection::EarlierProcess(origin.connection),
-    };
-    let own = cx.session.began(cx.engine.address());
-    // What the older session has counts, in whatever order they come.
-    let precedence = match began < own {
-        true => Precedence::Other,
-        false => Precedence::Own,
-    };
-    if cx.session.outlives() {
-        if !metadata.is_empty() {
-            cx.session.more().metadata.merge(metadata, precedence);
-        }
-        if let Some(resumable) = cx.session.resumable_mut() {
-            resumable.began = Some(began.min(own));
-        }
-    }
-    rejoin(cx, before, rooms, since, call)
-}
-
-/// A session, or the lack of one.
-type Arrived = Option<Box<SessionRecord>>;
-
-/// The connection becomes who the session is, if it is nobody.
-fn take_on(cx: &mut Context<'_>, given: Arrived) -> Result<Box<SessionRecord>, (Arrived, Problem)> {
-    let Some(record) = given else {
-        return Err((None, refused(cx)));
-    };
-    let user = record.identity.name();
-    if cx.user().is_some() {
-        // It was nobody, or the same user, when it asked.
-        return match cx.user() == user {
-            true => Ok(record),
-            false => Err((Some(record), refused(cx))),
-        };
-    }
-    // Whoever a token proved it to be has to prove it again when the token is over.
-    if is_over(cx, &record.identity) {
-        return Err((Some(record), refused(cx)));
-    }
-    match cx.become_user(record.identity.clone()) {
-        Ok(()) => {
-            cx.begin_validity();
-            Ok(record)
-        }
-        Err(problem) => Err((Some(record), problem)),
-    }
-}
-
-/// Whether the token that proved who somebody is has expired.
-fn is_over(cx: &Context<'_>, identity: &Identity) -> bool {
-    let gate = cx.shared.gate.as_ref();
-    let remaining = gate.and_then(|gate| gate.remaining(identity.claims()?));
-    remaining.is_some_and(|remaining| remaining.is_zero())
-}
-
-fn give_back(cx: &mut Context<'_>, from: Address, given: Arrived) {
-    if let Some(record) = given {
-        send(&mut cx.engine, from, SessionNotice::Back(record));
-    }
-}
-
-fn send(engine: &mut Engine<'_>, to: Address, notice: SessionNotice) {
-    engine.answer_notice(to, Box::new(notice));
-}
-
 /// A notice came for a connection that is not open, perhaps one of sessions.
-pub(crate) fn unreached(engine: &mut Engine<'_>, state: &mut ShardState, notice: Notice) {
-    let Ok(notice) = notice.downcast::<SessionNotice>() else {
-        return;
-    };
+pub(crate) fn unreached(
+    engine: &mut Engine<'_>,
+    state: &mut ShardState,
+    shared: &Shared,
+    notice: Notice,
+) {
+    match notice.downcast::<SessionNotice>() {
+        Ok(notice) => of_one_gone(engine, state, *notice),
+        Err(notice) => {
+            if let Ok(notice) = notice.downcast::<BridgeNotice>() {
+                asked_of_one_gone(engine, state, shared, *notice);
+            }
+        }
+    }
+    if let Some(due_ms) = state.waiting.expire(engine.now_ms()) {
+        engine.wake_shard_at(due_ms);
+    }
+}
+
+fn of_one_gone(engine: &mut Engine<'_>, state: &mut ShardState, notice: SessionNotice) {
     let (who, now_ms) = (engine.address(), engine.now_ms());
     let waiting = &mut state.waiting;
-    match *notice {
+    match notice {
         SessionNotice::Take(take) => {
             let by = take.by;
             let taken = waiting.take(who.ticket, take, now_ms);
@@ -293,8 +274,25 @@ pub(crate) fn unreached(engine: &mut Engine<'_>, state: &mut ShardState, notice:
             }
         }
     }
-    if let Some(due_ms) = state.waiting.expire(now_ms) {
-        engine.wake_shard_at(due_ms);
+}
+
+/// The bridge says something to a connection that is gone.
+fn asked_of_one_gone(
+    engine: &Engine<'_>,
+    state: &mut ShardState,
+    shared: &Shared,
+    notice: BridgeNotice,
+) {
+    let who = engine.address();
+    match notice {
+        BridgeNotice::Show => {
+            let now = state.waiting.now(who, engine.now_ms());
+            show(shared, who, now);
+        }
+        BridgeNotice::Moved(digest) => move_away(engine, state, who, digest),
+        // Whoever wanted it is gone, and what a shard had given is back there.
+        BridgeNotice::Verdict(SessionVerdict::Granted(Some(copied))) => wait_again(shared, copied),
+        BridgeNotice::Verdict(_) => {}
     }
 }
 
@@ -316,6 +314,8 @@ pub(crate) fn closed(
     reason: CloseReason,
 ) {
     let (who, now_ms) = (engine.address(), engine.now_ms());
+    let_go(engine, session);
+    tell_changed(engine, shared, session);
     if !reason.may_return() {
         return;
     }
@@ -323,15 +323,5 @@ pub(crate) fn closed(
         let record = record_of(session, who, engine.rooms());
         let due_ms = state.waiting.keep(who.ticket, secret, record, now_ms);
         engine.wake_shard_at(due_ms);
-    }
-}
-
-impl Context<'_> {
-    /// Ends the session of this connection without ending the connection: its token is worth
-    /// nothing from now on, and whoever comes back begins anew. Does nothing where sessions do not
-    /// outlive connections ([`crate::App::sessions`]).
-    pub fn end_session(&mut self) {
-        self.session.end_with_connection();
-        self.session.shrink();
     }
 }

@@ -145,6 +145,7 @@ impl<'c> Context<'c> {
             return Err(problem_of_room(error));
         }
         self.session.set_identity(identity);
+        self.session_changed();
         if is_awaited {
             self.begin_validity();
         }

@@ -62,6 +62,16 @@ pub(crate) enum Outcome {
     Resumed(Resuming),
 }
 
+impl Outcome {
+    /// Whether the connection may be in other rooms than before.
+    pub(crate) fn changes_rooms(&self) -> bool {
+        matches!(
+            self,
+            Outcome::Joined(_) | Outcome::Left { .. } | Outcome::Resumed(_)
+        )
+    }
+}
+
 /// Publishes of one request.
 #[derive(Debug)]
 pub(crate) struct Publishing {

@@ -5,10 +5,12 @@
 //! it is lent, and nobody else gets it before that shard has said what became of it. How many may
 //! wait is for their owner, `session/waiting.rs`.
 
+use crate::session::copies::SessionNow;
 use crate::session::counts::{SessionCounts, SessionEnd};
 use crate::session::record::SessionRecord;
 use crate::session::shelf::ShelvedSession;
-use crate::session::token::Secret;
+use crate::session::take::Take;
+use crate::session::token::{Secret, SecretDigest};
 use foldhash::quality::RandomState;
 use shardcast_engine::{Address, Ticket};
 use std::collections::{HashMap, VecDeque};
@@ -42,24 +44,6 @@ enum Holding {
     Lent {
         waiting: Option<Take>,
     },
-}
-
-/// A connection that wants to go on with a session.
-#[derive(Clone, Debug)]
-pub(crate) struct Take {
-    /// The connection whose session it is, of this process or an earlier one.
-    pub(crate) session: Address,
-    pub(crate) secret: Secret,
-    pub(crate) by: Address,
-    /// Who it is, if it is a user: then it gets no other user's session.
-    pub(crate) user: Option<Arc<str>>,
-}
-
-impl Take {
-    /// Whether it may have a session of this secret and this user.
-    pub(crate) fn may_have(&self, secret: Secret, user: Option<&str>) -> bool {
-        self.secret == secret && (self.user.is_none() || self.user.as_deref() == user)
-    }
 }
 
 /// What somebody who wants a session gets.
@@ -146,7 +130,7 @@ impl Records {
                 self.lend(who, secret, now_ms);
                 TakeOutcome::Session(record)
             }
-            Holding::Lent { waiting } if entry.secret == take.secret && waiting.is_none() => {
+            Holding::Lent { waiting } if take.knows(entry.secret) && waiting.is_none() => {
                 *waiting = Some(take);
                 TakeOutcome::Later
             }
@@ -250,8 +234,36 @@ impl Records {
             };
             let ticket = *ticket;
             let remaining = Duration::from_millis(entry.due_ms.saturating_sub(now_ms));
-            ShelvedSession::of(Address { shard, ticket }, entry.secret, record, remaining)
+            let address = Address { shard, ticket };
+            ShelvedSession::of(address, entry.secret.digest(), record, remaining)
         })
+    }
+
+    /// The session of a connection that is gone, as another process would have it.
+    pub(crate) fn now(&mut self, who: Address, now_ms: u64) -> SessionNow {
+        self.expire(now_ms);
+        let Some(entry) = self.entries.get(&who.ticket) else {
+            return SessionNow::Over;
+        };
+        let Holding::Kept(record) = &entry.state else {
+            return SessionNow::Lent;
+        };
+        let remaining = Duration::from_millis(entry.due_ms.saturating_sub(now_ms));
+        let shelved = ShelvedSession::of(who, entry.secret.digest(), record, remaining);
+        shelved.map_or(SessionNow::Over, |shelved| {
+            SessionNow::Waiting(Box::new(shelved))
+        })
+    }
+
+    /// It went on at another node, unless it is on its way to somebody here.
+    pub(crate) fn move_away(&mut self, who: Ticket, digest: SecretDigest) {
+        let entry = self.entries.get(&who);
+        let is_it = entry.is_some_and(|entry| {
+            matches!(entry.state, Holding::Kept(_)) && entry.secret.digest() == digest
+        });
+        if is_it {
+            self.remove(who);
+        }
     }
 
     /// Sessions that wait, those on their way included.
@@ -316,7 +328,7 @@ mod tests {
     fn take(secret: Secret, user: Option<&str>) -> Take {
         Take {
             session: by(0),
-            secret,
+            digest: secret.digest(),
             by: by(9),
             user: user.map(Arc::from),
         }

@@ -7,8 +7,9 @@
 
 use crate::session::age::SessionAge;
 use crate::session::call::OwnedCall;
-use crate::session::record::KeptRoom;
-use shardcast_engine::{OwnedData, Since};
+use crate::session::record::{KeptRoom, SessionRecord};
+use crate::session::take::Take;
+use shardcast_engine::{Address, OwnedData, Since};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -29,6 +30,22 @@ pub(crate) struct Taking {
     pub(crate) call: OwnedCall,
     /// What the client has had of rooms, by their names.
     pub(crate) since: HashMap<String, Since>,
+    pub(crate) take: Take,
+    pub(crate) stage: TakingStage,
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(crate) enum TakingStage {
+    /// A shard of this process was asked for the session.
+    OfShard,
+    /// The broker was asked for its copy.
+    OfBroker,
+    /// A shard has given the session, and the broker is to say that no other node has it.
+    Claiming {
+        from: Address,
+        record: Box<SessionRecord>,
+    },
 }
 
 impl Resumable {
@@ -39,6 +56,12 @@ impl Resumable {
             let (room, shown) = (room.into(), Some(shown.clone()));
             self.shown.push(KeptRoom { room, shown });
         }
+    }
+
+    /// What it shows in a room.
+    pub(crate) fn shown_in(&self, room: &str) -> Option<OwnedData> {
+        let kept = self.shown.iter().find(|kept| *kept.room == *room);
+        kept.and_then(|kept| kept.shown.clone())
     }
 
     /// Whether it shows something in more rooms than this: some of them it is not in.

@@ -5,10 +5,10 @@
 //! which asks here where no session of this process is meant.
 
 use crate::session::counts::{SessionCounts, SessionEnd};
-use crate::session::origin::{NeededProof, SessionOrigin};
+use crate::session::origin::SessionOrigin;
 use crate::session::record::SessionRecord;
-use crate::session::records::Take;
 use crate::session::shelf::ShelvedSession;
+use crate::session::take::Take;
 use crate::session::token::SecretDigest;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,15 +60,13 @@ impl Returning {
     /// Somebody wants the session of a connection of an earlier process.
     pub(crate) fn take(&mut self, take: &Take, now_ms: u64) -> Option<Box<SessionRecord>> {
         self.expire(now_ms);
-        let digest = take.secret.digest();
+        let digest = take.digest;
         let session = self.entries.get(&digest)?;
         let user = session.record.identity.name();
-        let may_have = session.origin.connection == take.session
-            && match (&take.user, session.origin.proof) {
-                (Some(name), _) => Some(&**name) == user,
-                (None, NeededProof::Secret) => true,
-                (None, NeededProof::User) => false,
-            };
+        let SessionOrigin {
+            connection, proof, ..
+        } = session.origin;
+        let may_have = take.may_have_of(connection, proof, user);
         if !may_have {
             return None;
         }
@@ -127,6 +125,11 @@ impl Returning {
         self.counts.release(session.bytes);
         self.bytes -= session.bytes;
         Some(session)
+    }
+
+    /// One went on at another node.
+    pub(crate) fn move_away(&mut self, digest: SecretDigest) {
+        self.remove(digest);
     }
 
     /// Bytes of all of them.
@@ -195,6 +198,7 @@ impl Drop for Returning {
 mod tests {
     use super::*;
     use crate::session::identity::Identity;
+    use crate::session::origin::NeededProof;
     use crate::session::token::{Secret, some_secrets};
     use shardcast_engine::{Address, Ticket};
 
@@ -224,7 +228,7 @@ mod tests {
     fn take(session: Address, secret: Secret, user: Option<&str>) -> Take {
         Take {
             session,
-            secret,
+            digest: secret.digest(),
             by: at(9, 9),
             user: user.map(Arc::from),
         }

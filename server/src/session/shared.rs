@@ -7,6 +7,7 @@ use crate::centrifuge::options::CentrifugeOptions;
 use crate::limits::limiter::Limiter;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespaces};
+use crate::session::copies::SessionCopies;
 use crate::session::counts::SessionCounts;
 use crate::session::debugging::Debugging;
 use crate::session::latencies::Latencies;
@@ -86,6 +87,8 @@ pub(crate) struct SessionRules {
     pub(crate) key: Option<SessionKey>,
     /// Of all shards.
     pub(crate) counts: Arc<SessionCounts>,
+    /// The way to the bridge, where the broker of a cluster keeps copies. `None`: it keeps none.
+    pub(crate) copies: Option<SessionCopies>,
     /// Where sessions outlive the process, set before the engine starts. Empty: they do not.
     pub(crate) shelf: OnceLock<Arc<Shelf>>,
 }
@@ -117,6 +120,7 @@ impl SessionRules {
             },
             key,
             counts: Arc::default(),
+            copies: None,
             shelf: OnceLock::new(),
         }
     }

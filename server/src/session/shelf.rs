@@ -8,7 +8,7 @@
 use crate::session::identity::Identity;
 use crate::session::origin::NeededProof;
 use crate::session::record::{KeptRoom, SessionRecord};
-use crate::session::token::{Secret, SecretDigest};
+use crate::session::token::SecretDigest;
 use shardcast_engine::Address;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl ShelvedSession {
     /// A session that waits, unless nobody could prove whose it is: a token without a user.
     pub(crate) fn of(
         connection: Address,
-        secret: Secret,
+        digest: SecretDigest,
         record: &SessionRecord,
         remaining: Duration,
     ) -> Option<ShelvedSession> {
@@ -45,7 +45,7 @@ impl ShelvedSession {
         };
         Some(ShelvedSession {
             connection,
-            digest: secret.digest(),
+            digest,
             proof,
             identity: identity.clone().without_claims(),
             rooms: rooms.clone(),

@@ -29,9 +29,17 @@ use std::num::NonZeroU64;
 #[derive(Debug)]
 pub struct SessionState<C> {
     /// Engine time when the connection opened, plus one: never zero, so that an
-    /// `Option` of it costs nothing more. The highest bit says [`SessionState::outlives`].
+    /// `Option` of it costs nothing more. The highest bit says [`SessionState::outlives`], the next
+    /// one [`SessionState::is_told`].
     opened_ms_plus_1: NonZeroU64,
     more: Option<Box<More<C>>>,
+}
+
+/// As [`SessionState::is_told`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IsTold {
+    Yes,
+    No,
 }
 
 // Every slot of the slab has one.
@@ -69,6 +77,7 @@ pub(crate) struct More<C> {
 
 impl<C> SessionState<C> {
     const OUTLIVES: NonZeroU64 = NonZeroU64::MIN.saturating_add((1 << 63) - 1);
+    const TOLD: NonZeroU64 = NonZeroU64::MIN.saturating_add((1 << 62) - 1);
 
     pub(crate) fn new(opened_ms: u64, identity: Identity) -> SessionState<C> {
         let mut session = SessionState {
@@ -80,7 +89,7 @@ impl<C> SessionState<C> {
     }
 
     pub(crate) fn opened_ms(&self) -> u64 {
-        (self.opened_ms_plus_1.get() & !Self::OUTLIVES.get()) - 1
+        (self.opened_ms_plus_1.get() & !(Self::OUTLIVES.get() | Self::TOLD.get())) - 1
     }
 
     /// The connection opens only now.
@@ -136,6 +145,21 @@ impl<C> SessionState<C> {
     /// Whether it may.
     pub(crate) fn outlives(&self) -> bool {
         self.opened_ms_plus_1.get() & Self::OUTLIVES.get() != 0
+    }
+
+    /// Whether a cluster was told that the session has changed, and has not asked yet how.
+    pub(crate) fn is_told(&self) -> bool {
+        self.opened_ms_plus_1.get() & Self::TOLD.get() != 0
+    }
+
+    /// It was, or it has.
+    pub(crate) fn set_told(&mut self, is_told: IsTold) {
+        let others = self.opened_ms_plus_1.get() & !Self::TOLD.get();
+        let others = NonZeroU64::new(others).unwrap_or(NonZeroU64::MIN);
+        self.opened_ms_plus_1 = match is_told {
+            IsTold::Yes => others | Self::TOLD,
+            IsTold::No => others,
+        };
     }
 
     /// The connection's end is its session's, from now on. What was to go on after it.

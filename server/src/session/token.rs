@@ -11,31 +11,49 @@ use aws_lc_rs::hmac;
 use shardcast_engine::Address;
 use std::fmt;
 
-/// Names a session: the connection that it is or was, and its secret. As text, the connection's id,
-/// a hyphen and 32 hexadecimal digits in lower case.
+/// Names a session: the connection that it is or was, at which node, and its secret. As text, the
+/// connection's id, behind it `@` and the name of the node where others may have the session, a
+/// hyphen and 32 hexadecimal digits in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SessionToken {
+pub(crate) struct SessionToken<'t> {
     pub(crate) connection: Address,
+    /// `None`: the node that is shown it.
+    pub(crate) node: Option<&'t str>,
     pub(crate) secret: Secret,
 }
 
-impl SessionToken {
+impl<'t> SessionToken<'t> {
+    /// Longest name of a node, in bytes.
+    const NODE_BYTES_MAX: usize = 64;
+
     /// The token of a text, if it is one.
-    pub(crate) fn parse(text: &str) -> Option<SessionToken> {
-        let (connection, secret) = text.rsplit_once('-')?;
+    pub(crate) fn parse(text: &'t str) -> Option<SessionToken<'t>> {
+        let (address, secret) = text.rsplit_once('-')?;
+        let (connection, node) = match address.split_once('@') {
+            Some((connection, node)) => (connection, Some(node)),
+            None => (address, None),
+        };
+        if node.is_some_and(|node| !(1..=Self::NODE_BYTES_MAX).contains(&node.len())) {
+            return None;
+        }
         let ConnectionId(connection) = connection.parse().ok()?;
         let secret = Secret::parse(secret)?;
-        Some(SessionToken { connection, secret })
+        Some(SessionToken {
+            connection,
+            node,
+            secret,
+        })
     }
 }
 
-impl fmt::Display for SessionToken {
+impl fmt::Display for SessionToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-", ConnectionId(self.connection))?;
-        self.secret
-            .0
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}", ConnectionId(self.connection))?;
+        if let Some(node) = self.node {
+            write!(f, "@{node}")?;
+        }
+        f.write_str("-")?;
+        write_hex(f, &self.secret.0)
     }
 }
 
@@ -70,6 +88,30 @@ pub(crate) struct SecretDigest(pub(crate) [u8; SecretDigest::BYTES]);
 
 impl SecretDigest {
     pub(crate) const BYTES: usize = 32;
+
+    /// What [`fmt::Display`] has written.
+    pub(crate) fn parse(text: &str) -> Option<SecretDigest> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 2 * SecretDigest::BYTES || !text.bytes().all(is_digit) {
+            return None;
+        }
+        let mut digest = [0; SecretDigest::BYTES];
+        for (at, byte) in digest.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        Some(SecretDigest(digest))
+    }
+}
+
+/// In hexadecimal, in lower case.
+impl fmt::Display for SecretDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
 /// In the same time for all.
@@ -128,10 +170,14 @@ impl SessionKey {
         Secret(secret.expect("SHA-256 has 32 bytes"))
     }
 
-    /// The token of a connection's session.
-    pub(crate) fn token(&self, connection: Address) -> SessionToken {
+    /// The token of a connection's session, with the name of its node where others may have it.
+    pub(crate) fn token<'t>(&self, connection: Address, node: Option<&'t str>) -> SessionToken<'t> {
         let secret = self.secret(connection);
-        SessionToken { connection, secret }
+        SessionToken {
+            connection,
+            node,
+            secret,
+        }
     }
 }
 
@@ -164,24 +210,51 @@ mod tests {
             slot: 31,
             generation: 3,
         };
-        let token = SessionToken {
-            connection: Address { shard: 1, ticket },
-            secret: Secret([0xab; 16]),
-        };
-        let text = token.to_string();
-        assert_eq!(text, format!("1-1f-3-{}", "ab".repeat(16)));
-        assert_eq!(SessionToken::parse(&text), Some(token));
-        for at in 0..text.len() {
-            let mut other = text.clone();
-            other.replace_range(at..=at, if &text[at..=at] == "a" { "b" } else { "a" });
-            assert_ne!(SessionToken::parse(&other), Some(token), "{other}");
-            assert_ne!(SessionToken::parse(&text[at + 1..]), Some(token));
-            assert_eq!(SessionToken::parse(&text[..at]), None);
+        for (node, begins) in [(None, "1-1f-3-"), (Some("web-2"), "1-1f-3@web-2-")] {
+            let token = SessionToken {
+                connection: Address { shard: 1, ticket },
+                node,
+                secret: Secret([0xab; 16]),
+            };
+            let text = token.to_string();
+            assert_eq!(text, format!("{begins}{}", "ab".repeat(16)));
+            assert_eq!(SessionToken::parse(&text), Some(token));
+            for at in 0..text.len() {
+                let mut other = text.clone();
+                other.replace_range(at..=at, if &text[at..=at] == "a" { "b" } else { "a" });
+                assert_ne!(SessionToken::parse(&other), Some(token), "{other}");
+                assert_ne!(SessionToken::parse(&text[at + 1..]), Some(token));
+                assert_eq!(SessionToken::parse(&text[..at]), None);
+            }
         }
+        let text = format!("1-1f-3-{}", "ab".repeat(16));
         let upper = text.to_uppercase();
         let signed = text.replacen("-ab", "-+a", 1);
-        for wrong in ["", "-", "é", "1-1f-3", &upper, &signed, &format!("{text}0")] {
+        let nowhere = text.replacen("-ab", "@-ab", 1);
+        let far = text.replacen("-ab", &format!("@{}-ab", "n".repeat(65)), 1);
+        let longer = format!("{text}0");
+        for wrong in [
+            "", "-", "é", "1-1f-3", &upper, &signed, &longer, &nowhere, &far,
+        ] {
             assert_eq!(SessionToken::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_digest_reads_back_from_its_text() {
+        let digest = Secret([7; 16]).digest();
+        let text = digest.to_string();
+        assert_eq!(text.len(), 2 * SecretDigest::BYTES);
+        assert_eq!(SecretDigest::parse(&text), Some(digest));
+        let signed = format!("+1{}", &text[2..]);
+        for wrong in [
+            "",
+            &text[1..],
+            &text.to_uppercase(),
+            &format!("{text}0"),
+            &signed,
+        ] {
+            assert_eq!(SecretDigest::parse(wrong), None, "{wrong}");
         }
     }
 

@@ -5,13 +5,15 @@
 //! whichever process they are of. Those that wait when the shard ends are left for the next
 //! process, where there is a store. Used by `rooms/resume.rs`.
 
+use crate::session::copies::SessionNow;
 use crate::session::counts::{SessionCounts, SessionEnd};
 use crate::session::record::SessionRecord;
-use crate::session::records::{Records, Take, TakeOutcome};
+use crate::session::records::{Records, TakeOutcome};
 use crate::session::returning::Returning;
 use crate::session::shelf::Shelf;
-use crate::session::token::Secret;
-use shardcast_engine::Ticket;
+use crate::session::take::Take;
+use crate::session::token::{Secret, SecretDigest};
+use shardcast_engine::{Address, Ticket};
 use std::sync::Arc;
 
 /// One shard's.
@@ -146,6 +148,19 @@ impl WaitingSessions {
         }
     }
 
+    /// The session of a connection that is gone, as another process would have it.
+    pub(crate) fn now(&mut self, who: Address, now_ms: u64) -> SessionNow {
+        self.now_ms = now_ms;
+        self.own.now(who, now_ms)
+    }
+
+    /// A session went on at another node.
+    pub(crate) fn move_away(&mut self, who: Ticket, digest: SecretDigest, now_ms: u64) {
+        self.now_ms = now_ms;
+        self.own.move_away(who, digest);
+        self.earlier.move_away(digest);
+    }
+
     /// Sessions that wait, those on their way included.
     pub(crate) fn count(&self) -> usize {
         self.own.count() + self.earlier.count()
@@ -179,7 +194,6 @@ mod tests {
     use crate::session::origin::NeededProof;
     use crate::session::shelf::ShelvedSession;
     use crate::session::token::some_secrets;
-    use shardcast_engine::Address;
     use std::time::Duration;
 
     const LIMITS: WaitingLimits = WaitingLimits {
@@ -296,7 +310,7 @@ mod tests {
         let (mut waiting, _) = beginning(LIMITS, &shelf);
         let take = Take {
             session: at(101),
-            secret: drawn[0],
+            digest: drawn[0].digest(),
             by: at(7),
             user: None,
         };

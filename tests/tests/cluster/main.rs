@@ -19,6 +19,7 @@ mod present;
 mod redis;
 mod scene;
 mod schedules;
+mod sessions;
 mod store;
 mod the_ground;
 mod traced;

@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const SECRET: &str = "a-secret-of-tests-0123456789abcdef";
 
 /// Tokens for users, and nodes that take them.
-struct Desk(PathBuf);
+pub(crate) struct Desk(PathBuf);
 
 impl Desk {
-    fn new() -> Desk {
+    pub(crate) fn new() -> Desk {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let folder = format!("shardcast-present-{made}-{}", std::process::id());
@@ -30,7 +30,7 @@ impl Desk {
         Desk(folder)
     }
 
-    fn auth(&self) -> String {
+    pub(crate) fn auth(&self) -> String {
         format!(
             "[auth]\ntokens = \"optional\"\n[auth.keys.shared]\nalgorithm = \"HS256\"\n\
              secret_file = '{}'\n",
@@ -48,7 +48,7 @@ impl Desk {
         Cluster::start_with(kind, NODES, &lines)
     }
 
-    fn token(&self, user: &str) -> String {
+    pub(crate) fn token(&self, user: &str) -> String {
         let path = self.0.join("tokens.toml");
         std::fs::write(&path, self.auth()).expect("a writable folder");
         let mut command = Command::new(env!("CARGO_BIN_EXE_served"));

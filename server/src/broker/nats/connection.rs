@@ -219,6 +219,7 @@ mod tests {
             queue_messages: 1,
             queue_bytes: 1,
             streams: 8,
+            sessions: crate::broker::options::ClusterSessions::Node,
             room_partitions: None,
             sentinel: None,
         };

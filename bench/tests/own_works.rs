@@ -52,10 +52,8 @@ fn has_brokers() -> bool {
     })
 }
 
-#[test]
-fn works_of_our_own_measure_what_they_name() {
-    let raw_server = Path::new(env!("CARGO_BIN_EXE_raw-server"));
-    let target = raw_server.ancestors().nth(2).expect("a folder");
+/// Our programs, as development builds.
+fn build(target: &Path) {
     let built = Program::start(
         Command::new(env!("CARGO"))
             .args([
@@ -65,6 +63,10 @@ fn works_of_our_own_measure_what_they_name() {
                 "shardcast",
                 "--bin",
                 "shardcast",
+                "--package",
+                "shardcast-load",
+                "--bin",
+                "shardcast-load",
             ])
             .arg("--target-dir")
             .arg(target)
@@ -72,6 +74,13 @@ fn works_of_our_own_measure_what_they_name() {
     )
     .end_within(BUILD_TIME_MAX);
     assert_eq!(built.code, Some(0), "{}", built.errors);
+}
+
+#[test]
+fn works_of_our_own_measure_what_they_name() {
+    let raw_server = Path::new(env!("CARGO_BIN_EXE_raw-server"));
+    let target = raw_server.ancestors().nth(2).expect("a folder");
+    build(target);
     let folder = std::env::temp_dir().join(format!("shardcast-own-works-{}", std::process::id()));
     let release = folder.join("release");
     fs::create_dir_all(&release).expect("a folder");
@@ -118,7 +127,38 @@ fn works_of_our_own_measure_what_they_name() {
     };
     check(uploads, &places, 2);
     check_watched(&places);
+    check_dialects(&target.join("debug"));
     fs::remove_dir_all(&folder).expect("the folder goes");
+}
+
+/// The load generator speaks each protocol of our product that works compare, to the product.
+fn check_dialects(programs: &Path) {
+    let mut server = Program::start(Command::new(programs.join("shardcast")).args([
+        "--shards",
+        "1",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ]));
+    let ready = server.line().expect("a line once it serves");
+    let clients = ready.split("clients ws://").nth(1).expect(&ready);
+    let address = clients.split('/').next().expect(&ready);
+    for (protocol, path) in [
+        ("native", "/ws"),
+        ("native-room", "/ws"),
+        ("centrifuge-json", "/"),
+        ("centrifuge-protobuf", "/"),
+    ] {
+        let ended = Program::start(
+            Command::new(programs.join("shardcast-load"))
+                .args(["echo", "--connections", "4", "--duration", "300ms"])
+                .args(["--protocol", protocol])
+                .args(["--url", &format!("ws://{address}{path}")]),
+        )
+        .end();
+        assert_eq!(ended.code, Some(0), "{protocol}: {}", ended.errors);
+    }
 }
 
 /// Those that are about running a server.

@@ -35,6 +35,7 @@ pub(crate) fn backends(plan: Backends, places: &Places) -> io::Result<Figures> {
     let mut figures = Figures::default();
     figures.compare(WEBHOOK, SOCKET);
     figures.compare(SOCKET, ECHO);
+    figures.must_compared(SOCKET, 2.5);
     let socket = SocketBackend::start()?;
     let on_socket = format!("gateway.socket=unix:{}", socket.path().display());
     let by_webhook = format!("gateway.url=http://{}/", answer_posts("{}")?);

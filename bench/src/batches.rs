@@ -33,6 +33,7 @@ const WEBSOCKET: &str = "through a WebSocket: µs of CPU a publish";
 pub(crate) fn batches(plan: Batches, places: &Places) -> io::Result<Figures> {
     let mut figures = Figures::default();
     figures.compare(BATCH, WEBSOCKET);
+    figures.must_compared(BATCH, 1.5);
     for number in 1..=plan.rounds {
         let (batch, websocket) = round(plan, places)?;
         for (name, ns) in [(BATCH, batch), (WEBSOCKET, websocket)] {

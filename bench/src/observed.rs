@@ -36,6 +36,7 @@ const ALONE: &str = "without: ns of CPU a delivery";
 pub(crate) fn observed(plan: Observed, places: &Places) -> io::Result<Figures> {
     let mut figures = Figures::default();
     figures.compare(OBSERVED, ALONE);
+    figures.must_compared(OBSERVED, 1.03);
     let collector = format!("tracing.endpoint=http://{}/", answer_posts("")?);
     let settings = ["--set", &collector, "--set", "tracing.sample=0.01"];
     for number in 1..=plan.rounds {

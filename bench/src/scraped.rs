@@ -30,6 +30,8 @@ const WINDOW: usize = 32;
 const SETTLES: Duration = Duration::from_secs(3);
 
 const SHARDS: &str = "CPU of the shard while it is scraped, µs: no tick had more of it";
+/// What a scrape may add to a tick.
+const SHARDS_GOAL_US: f64 = 1_000.0;
 const IDLE: &str = "CPU of the shard in as long a time without, µs";
 const OTHERS: &str = "CPU of all other threads, µs";
 const TOOK: &str = "a scrape takes, µs";
@@ -56,6 +58,7 @@ pub(crate) fn scraped(plan: Scraped, places: &Places) -> io::Result<Figures> {
     let operator = Operator::new(server.admin());
     operator.get("/metrics")?;
     let mut figures = Figures::default();
+    figures.must(SHARDS, SHARDS_GOAL_US);
     for number in 1..=plan.scrapes {
         let (shard, all, begun) = (server.shards_ns()?, server.cpu_ns()?, Instant::now());
         let body = operator.get("/metrics")?;

@@ -10,29 +10,32 @@ use std::time::{Duration, Instant};
 /// What is due within it is written at once.
 const STEP: Duration = Duration::from_millis(1);
 
-/// Writes at this rate, for so long, what `put_next` puts down for each number, and says how many
-/// that were and how many a second. A server that does not read slows it.
+/// Writes at this rate, for so long, what `put_next` puts down for each number, to one client after
+/// the other, and says how many that were and how many a second. A server that does not read slows
+/// it.
 ///
 /// # Errors
 /// The connection is gone.
 pub(super) fn flood(
-    to: &mut TcpStream,
+    to: &mut [TcpStream],
     per_second: u32,
     time: Duration,
     put_next: impl Fn(usize, &mut Vec<u8>),
 ) -> io::Result<(usize, f64)> {
     let begun = Instant::now();
     let total = flooded(per_second, time);
-    let (mut written, mut out) = (0, Vec::new());
+    let (mut written, mut outs) = (0, vec![Vec::new(); to.len()]);
     while written < total {
         let due = begun.elapsed() + STEP;
         let due = ((f64::from(per_second) * due.as_secs_f64()) as usize).min(total);
-        out.clear();
         for number in written..due {
-            put_next(number, &mut out);
+            put_next(number, &mut outs[number % to.len()]);
         }
         written = due;
-        to.write_all(&out)?;
+        for (to, out) in to.iter_mut().zip(&mut outs) {
+            to.write_all(out)?;
+            out.clear();
+        }
         thread::sleep(STEP);
     }
     Ok((total, total as f64 / begun.elapsed().as_secs_f64()))

@@ -9,6 +9,7 @@ use crate::cluster::work::ClusterWork;
 use crate::figures::Figures;
 use crate::prepare::Places;
 use std::io;
+use std::slice;
 use std::time::Duration;
 
 /// As a chat's.
@@ -129,7 +130,12 @@ fn publish(
             &format!(r#"{{"type":"broadcast","room":"{room}","data":"{data}"}}"#),
         );
     };
-    let (count, rate) = flood(publisher.stream(), per_second, time, message)?;
+    let (count, rate) = flood(
+        slice::from_mut(publisher.stream()),
+        per_second,
+        time,
+        message,
+    )?;
     for room in 0..ROOMS {
         publisher.say(format!(
             r#"{{"type":"broadcast","id":1,"room":"{room}","data":"{LAST}","report":true}}"#

@@ -8,3 +8,4 @@ pub(crate) mod hooks;
 pub(crate) mod registration;
 pub(crate) mod server;
 pub(crate) mod service;
+mod watching;

@@ -4,6 +4,7 @@
 use shardcast_patience::{PATIENCE, Program, leave_out};
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -57,6 +58,19 @@ impl ServiceManager {
         let mut message = [0; 4096];
         let length = self.socket.recv(&mut message).expect("a message in time");
         String::from_utf8(message[..length].to_vec()).expect("UTF-8")
+    }
+
+    /// The messages that are there.
+    fn heard(&self) -> Vec<String> {
+        self.socket.set_nonblocking(true).expect("a socket");
+        let mut message = [0; 4096];
+        let messages = std::iter::from_fn(|| {
+            let length = self.socket.recv(&mut message).ok()?;
+            Some(String::from_utf8_lossy(&message[..length]).into_owned())
+        });
+        let heard = messages.collect();
+        self.socket.set_nonblocking(false).expect("a socket");
+        heard
     }
 
     /// The next message that is no word of the watchdog.
@@ -167,6 +181,125 @@ fn a_socket_of_systemd_is_served() {
         program.errors()
     );
     drop(client);
+    program.signal("TERM");
+    assert_eq!(program.end().code, Some(0));
+}
+
+/// Holds a thread where it is, as nothing but a debugger or a fault of the kernel does, until its
+/// input ends.
+const HOLD: &str = r#"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.restype = ctypes.c_long
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
+thread = int(sys.argv[1])
+if libc.ptrace(SEIZE, thread, None, None) != 0:
+    print("refused", os.strerror(ctypes.get_errno()), flush=True)
+else:
+    libc.ptrace(INTERRUPT, thread, None, None)
+    os.waitpid(thread, WALL)
+    print("held", flush=True)
+    sys.stdin.read()
+"#;
+
+/// The thread of a process that has this name.
+#[track_caller]
+fn thread_of(process: u32, name: &str) -> String {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let mut tasks = tasks.map(|task| task.expect("a folder").path());
+    let found = tasks.find(|task| {
+        let comm = fs::read_to_string(task.join("comm"));
+        comm.is_ok_and(|comm| comm.trim_end() == name)
+    });
+    let found = found.unwrap_or_else(|| panic!("no thread {name}"));
+    found
+        .file_name()
+        .expect("a number")
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// What the admin port, which the ready line names, says about a path.
+fn ask(ready: &str, path: &str) -> String {
+    let address = ready.split("admin http://").nth(1).expect("an admin port");
+    let address = address.split(',').next().expect("an address");
+    let mut admin = TcpStream::connect(address).expect("it listens");
+    admin.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    admin.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    admin.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+/// A shard whose thread does not get on: the watchdog is not fed, so that systemd would end the
+/// process; and the shard is named, with what it is doing.
+#[test]
+fn a_shard_that_hangs_is_named_and_the_watchdog_hears_nothing() {
+    let manager = ServiceManager::new("hang");
+    manager.configure("");
+    let mut program = manager.start("3000000");
+    let ready = program.line().unwrap_or_default();
+    assert!(ask(&ready, "/ready").starts_with("HTTP/1.1 200"), "{ready}");
+    let thread = thread_of(program.id(), "shard-1");
+    let mut command = Command::new("python3");
+    command.args(["-c", HOLD, &thread]);
+    let (mut holder, input) = Program::start_with_input(&mut command);
+    let held = holder.line().unwrap_or_default();
+    let held = held.trim_end();
+    if held != "held" {
+        return leave_out(&format!("ptrace, which holds a thread: {held}"));
+    }
+    let mut told = manager.hear();
+    while !told.contains("do not tick") {
+        told = manager.hear();
+    }
+    assert_eq!(
+        told,
+        "STATUS=1 shards do not tick, among them 1; 0 connections\n"
+    );
+    // Nothing that is said from here on feeds the watchdog.
+    let unfed = || {
+        for told in manager.heard() {
+            assert!(told.starts_with("STATUS=1 shards do not tick"), "{told}");
+        }
+    };
+    shardcast_patience::wait_until("it is not ready", || {
+        unfed();
+        ask(&ready, "/ready").starts_with("HTTP/1.1 503")
+    });
+    let answer = ask(&ready, "/ready");
+    assert!(
+        answer.contains("stuck") && answer.contains("[1]"),
+        "{answer}"
+    );
+    let metrics = ask(&ready, "/metrics");
+    let stuck_ms = |shard: &str| {
+        let name = format!("shardcast_stuck_ms{{shard=\"{shard}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&*name));
+        value.and_then(|value| value.trim_end().parse::<u64>().ok())
+    };
+    assert!(stuck_ms("1") >= Some(5_000), "{:?}", stuck_ms("1"));
+    assert_eq!(stuck_ms("0"), Some(0));
+    shardcast_patience::wait_until("the log names it", || {
+        let errors = program.errors();
+        let named = errors
+            .lines()
+            .find(|line| line.contains("a shard is stuck"));
+        named.is_some_and(|line| line.contains("shard=1") && line.contains("doing=waiting"))
+    });
+    unfed();
+    drop(input);
+    assert_eq!(holder.end().code, Some(0));
+    let mut told = manager.hear();
+    while told.starts_with("STATUS=") {
+        told = manager.hear();
+    }
+    assert_eq!(told, "WATCHDOG=1\nSTATUS=serving, 0 connections\n");
+    shardcast_patience::wait_until("it is ready again", || {
+        ask(&ready, "/ready").starts_with("HTTP/1.1 200")
+    });
     program.signal("TERM");
     assert_eq!(program.end().code, Some(0));
 }

@@ -72,6 +72,13 @@ impl Handle {
         self.shards.iter().for_each(|shard| shard.wake());
     }
 
+    /// The same of one shard. Another number wakes nobody.
+    pub(crate) fn wake(&self, shard: usize) {
+        if let Some(shard) = self.shards.get(shard) {
+            shard.wake();
+        }
+    }
+
     /// Publishes. One thread's publishes to one target keep their order. A name that nobody may
     /// bear reaches nobody. What [`Publish::report`] and [`Publish::receipt`] ask for is not
     /// answered here: see [`Handle::publish_reported`].

@@ -1,6 +1,7 @@
 //! A running server, and its shards for an engine that somebody else starts.
 
 use crate::api::service::{ApplicationCode, Service};
+use crate::api::watching::Watching;
 use crate::broker::bridge::Bridge;
 use crate::session::handle::Handle;
 use crate::session::shared::Shared;
@@ -76,6 +77,8 @@ impl Shards {
 /// first.
 #[derive(Debug)]
 pub struct Server {
+    /// `None`: somebody else looks at the shards.
+    _watching: Option<Watching>,
     running: Running,
     handle: Handle,
     /// Dropped after the engine: by then it has been told everything.
@@ -128,12 +131,22 @@ impl Server {
         bridge: Option<Bridge>,
     ) -> Server {
         Server {
+            _watching: None,
             running,
             handle,
             _store: store,
             _bridge: bridge,
             _runtime: runtime,
         }
+    }
+
+    /// The same, with somebody who looks at its shards.
+    pub(crate) fn watched(self) -> io::Result<Server> {
+        let watching = Watching::start(&self.running)?;
+        Ok(Server {
+            _watching: Some(watching),
+            ..self
+        })
     }
 
     /// The way in from other threads.

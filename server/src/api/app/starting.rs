@@ -2,12 +2,13 @@
 
 use super::App;
 use crate::api::server::{OwnRuntime, Server};
+use crate::api::watching::Watching;
 use crate::broker::bridge::{OrdersRooms, PreparedBridge};
 use shardcast_engine::{Config, StartError};
 
 impl App {
     /// Starts the server. Background handlers run on the tokio runtime around this call, or on one
-    /// of its own with one thread.
+    /// of its own with one thread. One more thread looks at the shards, and logs one that is stuck.
     ///
     /// # Errors
     /// See [`StartError`]; nothing runs then.
@@ -15,7 +16,7 @@ impl App {
         let (runtime, own) = match tokio::runtime::Handle::try_current() {
             Ok(runtime) => (runtime, None),
             Err(_) => {
-                shardcast_engine::afford(&config, OwnRuntime::THREADS)?;
+                shardcast_engine::afford(&config, OwnRuntime::THREADS + Watching::THREADS)?;
                 let own = OwnRuntime::start().map_err(|source| StartError::Io {
                     what: "starting the runtime of background handlers".into(),
                     source,
@@ -23,7 +24,11 @@ impl App {
                 (own.handle(), Some(own))
             }
         };
-        self.start_with(config, runtime, own)
+        let server = self.start_with(config, runtime, own)?;
+        server.watched().map_err(|source| StartError::Io {
+            what: "starting the thread that looks at the shards".into(),
+            source,
+        })
     }
 
     /// The same with a runtime that is there for background handlers already.

@@ -93,4 +93,28 @@ impl Held {
         }
         next
     }
+
+    /// A shard has begun anew: what it asked for before means nothing to it, and a join of a
+    /// connection that is gone would count for ever.
+    pub(crate) fn lose_shard(&mut self, shard: u16) {
+        let stays = |request: &ShardRequest| shard_of(request) != Some(shard);
+        for held in self.topics.values_mut() {
+            held.requests.retain(stays);
+            held.joiners.retain(|who| who.shard != shard);
+        }
+        self.topics.retain(|_, held| !held.requests.is_empty());
+        self.released.retain(|(request, _)| stays(request));
+    }
+}
+
+/// The shard of whoever asks, of requests that wait.
+fn shard_of(request: &ShardRequest) -> Option<u16> {
+    match request {
+        ShardRequest::Join(join) => Some(join.who.shard),
+        ShardRequest::Leave { who, .. }
+        | ShardRequest::LeaveAll { who, .. }
+        | ShardRequest::RefusalAcked { who, .. } => Some(who.shard),
+        ShardRequest::History { key, .. } => Some(key.shard),
+        _ => None,
+    }
 }

@@ -30,6 +30,7 @@ impl Topics {
                 });
             }
         }
+        self.sequencing.held.lose_shard(shard);
         self.seats.lose_shard(shard);
         self.presences.lose_shard(shard, now);
     }

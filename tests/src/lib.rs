@@ -10,6 +10,7 @@ mod client;
 mod driver;
 mod echo;
 pub mod events;
+mod fragile;
 pub mod proxy;
 mod raw;
 mod served;
@@ -24,6 +25,7 @@ pub use certificates::{Certificates, SERVERS, secure};
 pub use client::Client;
 pub use driver::driver;
 pub use echo::Echo;
+pub use fragile::Fate;
 pub use raw::{
     BINARY, CLOSE, CONTINUE, FIN, PING, PONG, Raw, TEXT, frame, header, upgrade, upgrade_with,
 };

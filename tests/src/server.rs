@@ -1,13 +1,15 @@
 //! An engine in this process on a port of its own: started for one test, stopped when dropped.
 
-use crate::{Echo, PATIENCE, driver, is_reached_within};
+use crate::fragile::Fragile;
+use crate::{Echo, Fate, PATIENCE, driver, is_reached_within};
 use shardcast::App;
 use shardcast_engine::{
     Application, Config, Counter, Handle, Listener, Measured, Pinning, Running, ShardCounters,
+    Watch,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// As clients of [`Server::native`] are welcomed.
@@ -48,6 +50,25 @@ impl Server {
         let server = Server::with(config, move |shard| make.shard(shard));
         let handle = shards.attach(server.handle());
         (server, handle)
+    }
+
+    /// The same with shards whose fate is the test's.
+    pub fn fragile(app: App, mut config: Config) -> (Server, shardcast::Handle, Arc<Fate>) {
+        let fate = Fate::new();
+        let shards = app.shards(&mut config, background());
+        let (make, of_shards) = (shards.clone(), Arc::clone(&fate));
+        let server = Server::with(config, move |shard| Fragile {
+            service: make.shard(shard),
+            shard: usize::from(shard),
+            fate: Arc::clone(&of_shards),
+        });
+        let handle = shards.attach(server.handle());
+        (server, handle, fate)
+    }
+
+    /// What watches the shards, from now on.
+    pub fn watch(&self) -> Watch {
+        Watch::new(&self.running)
     }
 
     /// Answers every message with the same message.

@@ -31,8 +31,10 @@ mod replacement;
 mod runtimes;
 mod same_user;
 mod sessions;
+mod shards;
 mod speaker;
 mod stored;
+mod stuck;
 mod users;
 
 use shardcast::{App, Connect, Handle, Identity};

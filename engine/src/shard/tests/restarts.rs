@@ -9,20 +9,25 @@ use crate::driver::sim::lease::SimLease;
 use crate::driver::sim::world::Read;
 use crate::egress::outgoing::Outgoing;
 use crate::message::lane::{Mailbox, Reunion};
+use crate::run::handle::Handle;
 use crate::shard::last_words::{Inheritance, Legacy};
 use crate::topic::data::{Data, DataEncoding};
 use crate::topic::joining::JoinOptions;
+use crate::topic::keep::GivenPlace;
 use crate::topic::key::{Topic, TopicName};
-use crate::topic::log::options::{LogClass, LogOptions};
+use crate::topic::log::options::{LogClass, LogOptions, LogOrder};
+use crate::topic::log::step::LogStep;
 use crate::topic::presence::options::{PresenceClass, PresenceOptions};
 use crate::topic::publication::{Content, Position, Publication, PublicationKind};
+use crate::topic::sequencer::{Publisher, Sequencer, SequencerReader, ToSequence};
 use crate::topic::target::{Publish, Target};
-use crate::types::answer::{Answer, Tag};
+use crate::types::answer::{Answer, Report, Tag};
+use crate::types::filter::Filter;
 use crate::types::frame::Frame;
 use crate::types::history::Missed;
 use crate::types::presence::{Continuity, JoinPresence};
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// A driver that panics at one of its calls: the n-th from when it is lit.
 struct Fused {
@@ -158,9 +163,9 @@ impl Application for Hall {
             "!" => {
                 let content = Content::data(&publication(&said), None);
                 let publish = Publish::new(content).report(Tag(1));
-                let publish = match name.starts_with("log") {
-                    true => publish.keep(LogClass::new(0)),
-                    false => publish,
+                let publish = match log_of(name) {
+                    Some(log) => publish.keep(log),
+                    None => publish,
                 };
                 cx.publish(Target::Room(name), publish).is_ok()
             }
@@ -192,6 +197,12 @@ impl Application for Hall {
         }
     }
 
+    fn sift(_: &Publication<'_>, filters: &[Filter], passes: &mut [bool]) {
+        for (filter, passes) in filters.iter().zip(passes) {
+            *passes = filter.bytes() != SIFTED_OUT.as_bytes();
+        }
+    }
+
     fn held_bytes(&self) -> u64 {
         self.burn();
         0
@@ -200,7 +211,10 @@ impl Application for Hall {
 
 fn options(room: &str) -> JoinOptions {
     JoinOptions {
-        log: room.starts_with("log").then(|| LogClass::new(0)),
+        log: log_of(room),
+        filter: room
+            .starts_with("sift")
+            .then(|| Filter::new(room.as_bytes())),
         presence: room.starts_with("seen").then(|| JoinPresence {
             class: PresenceClass::new(0),
             data: None,
@@ -210,7 +224,19 @@ fn options(room: &str) -> JoinOptions {
     }
 }
 
-const ROOMS: [&str; 6] = ["a", "b", "log", "logs", "seen", "seen too"];
+/// Where another one gives the order, or what is published has to pass a filter: it does, or not.
+const ORDERED: &str = "ordered";
+const SIFTED_OUT: &str = "sift out";
+const ROOMS: [&str; 9] = [
+    "a", "b", "log", "logs", "seen", "seen too", ORDERED, "sift", SIFTED_OUT,
+];
+
+fn log_of(room: &str) -> Option<LogClass> {
+    match room {
+        ORDERED => Some(LogClass::new(1)),
+        room => room.starts_with("log").then(|| LogClass::new(0)),
+    }
+}
 
 enum Member {
     Serves(Box<Shard<Hall, Fused>>),
@@ -238,15 +264,125 @@ struct Town {
     clients: Vec<Client>,
     random: Random,
     restarts: u64,
+    desk: OrderDesk,
+}
+
+/// Who gives the order of one room, and has all that was said there.
+struct OrderDesk {
+    handle: Handle,
+    reader: SequencerReader,
+    said: Vec<String>,
+    /// What shards are to be told, one after the other.
+    orders: VecDeque<DeskOrder>,
+}
+
+enum DeskOrder {
+    Step(LogStep),
+    /// The publication of this offset.
+    Place(u64),
+    Answer(Publisher, u64),
+}
+
+impl OrderDesk {
+    const EPOCH: u64 = 7;
+
+    /// Hears what is wanted, and tells what there is room for. Whether it has told something.
+    fn work(&mut self) -> bool {
+        while let Some(wanted) = self.reader.try_recv() {
+            match wanted {
+                ToSequence::Publication(said) => {
+                    let Some(Data::Text(text)) = said.publication().map(|said| said.data) else {
+                        panic!("it is a text");
+                    };
+                    self.said.push(text.to_owned());
+                    let offset = self.said.len() as u64;
+                    self.orders.push_back(DeskOrder::Place(offset));
+                    let answer = said.publisher.map(|who| DeskOrder::Answer(who, offset));
+                    self.orders.extend(answer);
+                }
+                ToSequence::Log { has, .. } => self.tell_log(has),
+            }
+        }
+        let mut is_told = false;
+        while let Some(order) = self.orders.pop_front() {
+            match self.tell(order) {
+                Ok(()) => is_told = true,
+                Err(order) => {
+                    self.orders.push_front(order);
+                    break;
+                }
+            }
+        }
+        is_told
+    }
+
+    fn tell_log(&mut self, has: Option<Position>) {
+        let next = has.map_or(1, |has| has.offset + 1);
+        if has.is_none() {
+            let epoch = OrderDesk::EPOCH;
+            self.orders
+                .push_back(DeskOrder::Step(LogStep::Begin { epoch, next }));
+        }
+        let missing = next..=self.said.len() as u64;
+        self.orders.extend(missing.map(DeskOrder::Place));
+        self.orders.push_back(DeskOrder::Step(LogStep::Ready));
+    }
+
+    fn tell(&self, order: DeskOrder) -> Result<(), DeskOrder> {
+        let room = Topic::Room(ORDERED);
+        match order {
+            DeskOrder::Step(step) => {
+                let told = self.handle.step_log(room, step);
+                told.map_err(|_| DeskOrder::Step(step))
+            }
+            DeskOrder::Place(offset) => {
+                let publication = Publication {
+                    topic: Some(room),
+                    kind: PublicationKind::Elsewhere { from: "b" },
+                    data: Data::Text(&self.said[offset as usize - 1]),
+                    data_encoding: DataEncoding::default(),
+                };
+                let publish = Publish::new(Content::data(&publication, None));
+                let place = GivenPlace {
+                    epoch: OrderDesk::EPOCH,
+                    offset,
+                    previous: offset - 1,
+                };
+                let publish = publish.keep(LogClass::new(1));
+                let told = (self.handle).publish_sequenced(Target::Room(ORDERED), publish, place);
+                told.map_err(|_| DeskOrder::Place(offset))
+            }
+            DeskOrder::Answer(publisher, offset) => {
+                let position = Some(Position {
+                    epoch: OrderDesk::EPOCH,
+                    offset,
+                });
+                let report = Report {
+                    position,
+                    ..Report::default()
+                };
+                let told = self.handle.answer_publisher(publisher, report);
+                told.map_err(|(_, publisher)| DeskOrder::Answer(publisher, offset))
+            }
+        }
+    }
 }
 
 impl Town {
     fn new(seed: u64) -> Town {
         let mut random = Random::new(seed);
         let shards = random.pick(&[2, 3, 4]);
+        let (way, reader) = Sequencer::new(1_000, 1 << 20);
         let config = Config {
             shards,
-            logs: vec![LogOptions::default()],
+            logs: vec![
+                LogOptions::default(),
+                LogOptions {
+                    order: LogOrder::Sequencer,
+                    ..LogOptions::default()
+                },
+            ],
+            sequencer: Some(way),
             presence: vec![PresenceOptions {
                 grace: std::time::Duration::ZERO,
                 ..PresenceOptions::default()
@@ -256,6 +392,12 @@ impl Town {
         let world = World::new(shards, Faults::none(), random.fork(), Trace::Silent);
         let lanes = LaneCapacity(random.pick(&[2, 4, 64]));
         let mailboxes = lane::mesh(shards, lanes, seed);
+        let desk = OrderDesk {
+            handle: Handle::to(&mailboxes),
+            reader,
+            said: Vec::new(),
+            orders: VecDeque::new(),
+        };
         let mut town = Town {
             world,
             process: ProcessCounts::new(config.connections_max),
@@ -265,6 +407,7 @@ impl Town {
             clients: Vec::new(),
             random,
             restarts: 0,
+            desk,
             config,
         };
         for mailbox in mailboxes {
@@ -328,8 +471,21 @@ impl Town {
         self.members.insert(index, member);
     }
 
-    /// Until nobody has anything to do, in any order.
+    /// Until nobody has anything to do, and nothing is left to be told, in any order.
     fn settle(&mut self) {
+        loop {
+            self.settle_shards();
+            if !self.desk.work() {
+                return;
+            }
+            // Nobody is woken by that.
+            for index in 0..self.members.len() {
+                self.act(index);
+            }
+        }
+    }
+
+    fn settle_shards(&mut self) {
         let mut quiet = 0;
         let mut rounds = 0;
         while quiet < 20 {
@@ -460,6 +616,9 @@ impl Town {
             }
             let index = self.random.below(self.members.len());
             self.act(index);
+            if self.random.chance(300) {
+                self.desk.work();
+            }
             if self.random.chance(300) && !self.clients.is_empty() {
                 let client = self.random.below(self.clients.len());
                 self.read(client);
@@ -503,6 +662,7 @@ impl Town {
                 let said = format!("!{room}");
                 let got = client.got.iter().filter(|got| **got == said).count();
                 let is_member = client.rooms.contains(room) && client.ended.is_none();
+                let is_member = is_member && room != SIFTED_OUT;
                 assert_eq!(got, usize::from(is_member), "{room}, {:?}", client.socket);
             }
         }

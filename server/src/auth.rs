@@ -17,6 +17,7 @@ pub(crate) mod key;
 pub(crate) mod key_set;
 pub(crate) mod keys;
 pub(crate) mod options;
+pub(crate) mod refreshing;
 pub(crate) mod revocations;
 pub(crate) mod revoking;
 pub(crate) mod rules;

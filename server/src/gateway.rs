@@ -13,6 +13,7 @@ pub(crate) mod notices;
 pub(crate) mod options;
 pub(crate) mod orders;
 pub(crate) mod prepare;
+pub(crate) mod refresh;
 pub(crate) mod replay;
 pub(crate) mod secret;
 pub(crate) mod socket;

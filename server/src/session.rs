@@ -30,6 +30,7 @@ pub(crate) mod permitting;
 pub(crate) mod question;
 pub(crate) mod record;
 pub(crate) mod records;
+pub(crate) mod refreshing;
 pub(crate) mod refusals;
 pub(crate) mod resumable;
 pub(crate) mod resuming;

@@ -25,13 +25,15 @@ SCHEMA = {
     "Event": {
         1: ("id", int), 2: ("instance", str), 3: ("event", str), 4: ("attempt", int), 5: ("time_ms", int), 6: ("connection", str), 7: ("user", str), 8: ("roles", [str]),
         9: ("address", str), 10: ("dialect", str), 11: ("rooms", [str]), 12: ("to_user", str), 13: ("everyone", bool), 14: ("method", str), 15: ("data", "json"),
-        16: ("request", "HttpRequest"), 17: ("notices", ["Notice"]), 22: ("key", str), 23: ("removed", bool),
+        16: ("request", "HttpRequest"), 17: ("notices", ["Notice"]), 18: ("traceparent", str), 19: ("expires_ms", int), 20: ("token", str), 21: ("asked", bool),
+        22: ("key", str), 23: ("removed", bool),
     },
     "HttpRequest": {1: ("path", str), 2: ("query", str), 3: ("headers", ["Header"])},
     "Header": {1: ("name", str), 2: ("value", str)},
     "Notice": {1: ("event", str), 2: ("time_ms", int), 3: ("room", str), 4: ("connection", str), 5: ("user", str), 6: ("code", int), 7: ("reason", str), 8: ("members", int)},
     "Answer": {
         1: ("id", int), 2: ("reject", "Reject"), 3: ("user", str), 4: ("roles", [str]), 5: ("rooms", [str]), 6: ("data", "json"), 7: ("publish", ["Publish"]), 8: ("instead", bool),
+        9: ("expires_ms", int),
     },
     "Reject": {1: ("code", str), 2: ("message", str), 3: ("retry_after_ms", int)},
     "Publish": {1: ("room", str), 2: ("user", str), 3: ("connection", str), 4: ("everyone", bool), 5: ("event", str), 6: ("data", "json"), 7: ("except", str)},

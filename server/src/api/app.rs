@@ -33,6 +33,7 @@ use crate::session::debugging::Debugging;
 use crate::session::identity::Identity;
 use crate::session::offline::OfflineOptions;
 use crate::session::options::SessionOptions;
+use crate::session::refreshing::RefreshHook;
 use crate::session::refusals::RefusalCounts;
 use crate::session::resuming::Resumed;
 use crate::session::shared::{SessionRules, Shared};
@@ -60,6 +61,7 @@ pub struct App {
     access: AccessRules,
     refusals: RefusalCounts,
     gate: Option<Arc<TokenGate>>,
+    refresh: Option<RefreshHook>,
     limits: RateLimits,
     tally: Arc<Tally>,
     sessions: SessionOptions,
@@ -98,6 +100,7 @@ impl App {
             access: AccessRules::new(),
             refusals: RefusalCounts::default(),
             gate: None,
+            refresh: None,
             limits: RateLimits::default(),
             tally: Arc::default(),
             sessions: SessionOptions::default(),
@@ -458,6 +461,7 @@ impl App {
             tracer: self.tracer,
             refusals: self.refusals,
             gate: self.gate,
+            refresh: self.refresh,
             sessions: SessionRules {
                 copies: self.view.and_then(|view| view.copies()),
                 ..SessionRules::new(self.sessions, self.session_key, config.shards)

@@ -106,14 +106,23 @@ fn conclude(cx: &mut Context<'_>, outcome: Result<Verified, TokenFault>, then: A
 /// # Errors
 /// The token is of another user, or a problem of [`Context::identify`]; nothing has changed.
 pub(crate) fn apply(cx: &mut Context<'_>, verified: Verified) -> Result<Arc<Claims>, Failure> {
-    let Verified::Connection(claims) = verified else {
-        return Err(refused(cx, TokenFault::Purpose).into());
-    };
-    if cx.user().is_some() && cx.user() != claims.user() {
-        return Err(refused(cx, TokenFault::User).into());
-    }
+    let claims = of_same_user(cx, verified)?;
     cx.identify(Identity::verified(Arc::clone(&claims)))?;
     cx.begin_validity();
+    Ok(claims)
+}
+
+/// What a token claims of the connection, which keeps its user.
+///
+/// # Errors
+/// The token is of another user, or for a room.
+pub(crate) fn of_same_user(cx: &Context<'_>, verified: Verified) -> Result<Arc<Claims>, Problem> {
+    let Verified::Connection(claims) = verified else {
+        return Err(refused(cx, TokenFault::Purpose));
+    };
+    if cx.user().is_some() && cx.user() != claims.user() {
+        return Err(refused(cx, TokenFault::User));
+    }
     Ok(claims)
 }
 

@@ -59,7 +59,11 @@ pub(super) fn answer_connected(
             (Some(_), Some(session)) => Transport::Stream { session },
             (Some(_), None) => Transport::Unidirectional,
         },
-        ttl_s: cx.remaining_ms().map(|left_ms| ttl_s(cx, left_ms)),
+        // Where the application is asked, it is asked without the client.
+        ttl_s: match cx.shared.refresh {
+            Some(_) => None,
+            None => cx.remaining_ms().map(|left_ms| ttl_s(cx, left_ms)),
+        },
         data: data
             .as_ref()
             .map(|data| Value::Json(Raw::of_serializer(data.get()))),

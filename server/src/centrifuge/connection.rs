@@ -8,12 +8,12 @@
 use crate::auth::check;
 use crate::auth::claims::Purpose;
 use crate::auth::fault::TokenFault;
+use crate::auth::refreshing::{ShownProof, ask_for_client, takes_any_proof};
 use crate::centrifuge::answers::{ProvedBy, answer_connected, answer_refusal, end_with, state};
 use crate::centrifuge::server_side;
 use crate::session::call::OwnedCall;
 use crate::session::centrifuge::ConnectStage;
 use crate::session::context::{Context, Session};
-use crate::session::identity::Identity;
 use crate::session::limits::Limits;
 use crate::session::muting::{dialect_of, dialect_of_encoding, muted};
 use crate::session::shard_state::ShardState;
@@ -108,7 +108,7 @@ pub(crate) fn connect(cx: &mut Context<'_>, asked: &ConnectCommand<'_>) {
     let had: Vec<(Box<str>, Since)> = had
         .map(|(channel, since)| (channel.into(), since_of(&since)))
         .collect();
-    let is_known = cx.identity() != &Identity::nobody();
+    let is_known = !cx.identity().is_nobody();
     let takes = match &cx.shared.gate {
         None => return begin(cx, call, had),
         Some(gate) => gate.takes_messages(),
@@ -191,25 +191,51 @@ fn begin(cx: &mut Context<'_>, call: OwnedCall, had: Vec<(Box<str>, Since)>) {
 pub(crate) fn refresh(cx: &mut Context<'_>, token: &str) {
     let Some(call) = cx.defer() else { return };
     if cx.shared.gate.is_none() {
-        return answer_refusal(cx, &call, Refusal::NotAvailable);
+        return match takes_any_proof(cx) {
+            true => ask_application(cx, ShownProof::Text(token.into()), &call),
+            false => answer_refusal(cx, &call, Refusal::NotAvailable),
+        };
     }
     let waiting = call.clone();
     let begun = check::start(cx, token, Purpose::Connection, move |cx, outcome| {
-        let applied = match outcome {
-            Ok(verified) => check::apply(cx, verified).map_err(|it| it.into_problem("refresh")),
+        let claims = match outcome {
+            Ok(verified) if cx.shared.refresh.is_some() => check::of_same_user(cx, verified),
+            Ok(verified) => {
+                let applied = check::apply(cx, verified);
+                let applied = applied.map_err(|failure| failure.into_problem("refresh"));
+                return answer_refreshed(cx, &waiting, applied.map(|_| ()));
+            }
             // The client comes back, and gets another one for that.
             Err(TokenFault::Expired) => return end_with(cx, Disconnect::EXPIRED, ""),
             Err(fault) => Err(fault.problem()),
         };
-        match applied {
-            Ok(_) => answer_connected(cx, &waiting, ProvedBy::Refresh, &[]),
-            Err(problem) if problem.code == Code::Unauthorized => {
-                end_with(cx, Disconnect::INVALID_TOKEN, &problem.message);
-            }
-            Err(problem) => cx.answer_to(&waiting, &Reply::Error(&problem)),
+        match claims {
+            Ok(claims) => ask_application(cx, ShownProof::Claims(claims), &waiting),
+            Err(problem) => answer_refreshed(cx, &waiting, Err(problem)),
         }
     });
     if let Err(problem) = begun {
         cx.answer_to(&call, &Reply::Error(&problem));
+    }
+}
+
+/// Has the application decide about a refresh, and answers when it has.
+fn ask_application(cx: &mut Context<'_>, shown: ShownProof, call: &OwnedCall) {
+    let waiting = call.clone();
+    let begun = ask_for_client(cx, shown, move |cx, decided| {
+        answer_refreshed(cx, &waiting, decided);
+    });
+    if let Err(problem) = begun {
+        cx.answer_to(call, &Reply::Error(&problem));
+    }
+}
+
+fn answer_refreshed(cx: &mut Context<'_>, call: &OwnedCall, refreshed: Result<(), Problem>) {
+    match refreshed {
+        Ok(()) => answer_connected(cx, call, ProvedBy::Refresh, &[]),
+        Err(problem) if problem.code == Code::Unauthorized => {
+            end_with(cx, Disconnect::INVALID_TOKEN, &problem.message);
+        }
+        Err(problem) => cx.answer_to(call, &Reply::Error(&problem)),
     }
 }

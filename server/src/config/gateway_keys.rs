@@ -50,16 +50,16 @@ pub(super) const AUTHORITIES: Key = Key {
 pub(super) const EVENTS: Key = Key {
     name: "gateway.events",
     flag: None,
-    what: "What the application decides (connect, join, publish, rpc) and is told of (leave, disconnect, occupied and vacated: a room has its first member, or none any more).",
+    what: "What the application decides (connect, refresh, join, publish, rpc) and is told of (leave, disconnect, occupied and vacated: a room has its first member, or none any more).",
     kind: ValueKind::Other(
-        "one or more of connect, join, publish, rpc, leave, disconnect, occupied and vacated, separated by commas",
+        "one or more of connect, refresh, join, publish, rpc, leave, disconnect, occupied and vacated, separated by commas",
         |settings| &mut settings.gateway.events,
     ),
 };
 pub(super) const WHEN_DOWN: Key = Key {
     name: "gateway.when_down",
     flag: None,
-    what: "What becomes of a decision that the application does not make, because it is not there or takes too long: closed refuses it (unavailable, timeout), open accepts it. An rpc is refused in any case.",
+    what: "What becomes of a decision that the application does not make, because it is not there or takes too long: closed refuses it (unavailable, timeout), open accepts it. An rpc is refused in any case, and a token that has expired stays so.",
     kind: ValueKind::Other("open or closed", |settings| &mut settings.gateway.when_down),
 };
 pub(super) const TIMEOUT: Key = Key {
@@ -86,7 +86,7 @@ pub(super) const QUEUE: Key = Key {
 pub(super) const RETRIES: Key = Key {
     name: "gateway.retries",
     flag: None,
-    what: "Further attempts within the timeout, after 50 ms and more: of connect and join, and of whatever the application cannot have seen.",
+    what: "Further attempts within the timeout, after 50 ms and more: of connect, refresh and join, and of whatever the application cannot have seen.",
     kind: ValueKind::Count(0..=10, |settings| &mut settings.gateway.retries),
 };
 pub(super) const BATCH: Key = Key {

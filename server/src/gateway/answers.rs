@@ -34,6 +34,9 @@ pub(crate) fn check(answer: &Answer) -> Result<(), Unusable> {
     {
         return Err(Unusable("data is no JSON"));
     }
+    if answer.expires_ms == Some(0) {
+        return Err(Unusable("expires_ms is 0: what is to end is rejected"));
+    }
     Ok(())
 }
 
@@ -125,6 +128,20 @@ mod tests {
                     ..answer.clone()
                 },
                 false,
+            ),
+            (
+                Answer {
+                    expires_ms: Some(0),
+                    ..answer.clone()
+                },
+                false,
+            ),
+            (
+                Answer {
+                    expires_ms: Some(1),
+                    ..answer.clone()
+                },
+                true,
             ),
             (
                 Answer {

@@ -49,6 +49,8 @@ pub(crate) enum GatewayDecision {
     /// The answer was checked.
     Accepted(Box<Answer>),
     Rejected(Problem),
+    /// Nobody has decided, and so it is refused.
+    Undecided(Problem),
     /// Nobody has decided, and so nothing stands against it.
     LetThrough,
 }
@@ -204,7 +206,10 @@ impl Gateway {
                 (Code::HandlerFailed, text, CallOutcome::Failed)
             }
         };
-        (GatewayDecision::Rejected(Problem::new(code, text)), outcome)
+        (
+            GatewayDecision::Undecided(Problem::new(code, text)),
+            outcome,
+        )
     }
 
     /// Sends an event, as often as that is useful.

@@ -33,7 +33,7 @@ const SLACK: Duration = Duration::from_secs(2);
 /// What the hooks share.
 #[derive(Clone, Debug)]
 pub(crate) struct GatewayHooks {
-    gateway: Arc<Gateway>,
+    pub(super) gateway: Arc<Gateway>,
     orders: Arc<Orders>,
     notices: Notices,
     /// Where the server is a node of a cluster.
@@ -111,6 +111,10 @@ impl GatewayHooks {
             }
             false => app,
         };
+        let app = match options.has(EventKind::Refresh) {
+            true => app.on_refresh(self.refresh_hook()),
+            false => app,
+        };
         if let Some(view) = app.cluster_view() {
             let turns = options.has(EventKind::Occupied) || options.has(EventKind::Vacated);
             let watch = RoomWatch {
@@ -148,7 +152,9 @@ impl GatewayHooks {
         let trace = self.decide_trace(trace, "gateway connect");
         let answer = match self.gateway.decide(EventKind::Connect, event, trace).await {
             GatewayDecision::LetThrough => return Ok(identity.into()),
-            GatewayDecision::Rejected(problem) => return Err(answers::refusal_of(&problem)),
+            GatewayDecision::Rejected(problem) | GatewayDecision::Undecided(problem) => {
+                return Err(answers::refusal_of(&problem));
+            }
             GatewayDecision::Accepted(answer) => answer,
         };
         let admitted = admitted_of(&answer, identity);
@@ -166,7 +172,9 @@ impl GatewayHooks {
         let trace = self.child(attempt.connection(), "gateway join");
         match self.gateway.decide(EventKind::Join, event, trace).await {
             GatewayDecision::LetThrough => Ok(()),
-            GatewayDecision::Rejected(problem) => Err(problem.into()),
+            GatewayDecision::Rejected(problem) | GatewayDecision::Undecided(problem) => {
+                Err(problem.into())
+            }
             GatewayDecision::Accepted(answer) => {
                 self.publish_all(&answer).await;
                 Ok(())
@@ -187,7 +195,9 @@ impl GatewayHooks {
         let trace = self.child(attempt.connection(), "gateway publish");
         let answer = match self.gateway.decide(EventKind::Publish, event, trace).await {
             GatewayDecision::LetThrough => return Ok(Verdict::Accept),
-            GatewayDecision::Rejected(problem) => return Err(problem.into()),
+            GatewayDecision::Rejected(problem) | GatewayDecision::Undecided(problem) => {
+                return Err(problem.into());
+            }
             GatewayDecision::Accepted(answer) => answer,
         };
         self.publish_all(&answer).await;
@@ -221,14 +231,20 @@ impl GatewayHooks {
                 self.publish_all(&answer).await;
                 Ok(answers::encoded(&answer, cx.dialect().encoding()))
             }
-            GatewayDecision::Rejected(problem) => Err(problem.into()),
+            GatewayDecision::Rejected(problem) | GatewayDecision::Undecided(problem) => {
+                Err(problem.into())
+            }
             // Only the backend has an answer to a call.
             GatewayDecision::LetThrough => Err(unavailable("the backend cannot be reached").into()),
         }
     }
 
     /// A call about which it is decided here whether it is recorded.
-    fn decide_trace(&self, asked: Option<TraceParent>, name: &'static str) -> RequestTrace {
+    pub(super) fn decide_trace(
+        &self,
+        asked: Option<TraceParent>,
+        name: &'static str,
+    ) -> RequestTrace {
         match &self.gateway.tracer {
             None => RequestTrace::passed_on(asked.as_ref()),
             Some(tracer) => {
@@ -259,7 +275,7 @@ impl GatewayHooks {
         }
     }
 
-    fn event(&self, kind: EventKind, identity: &Identity) -> GatewayEvent {
+    pub(super) fn event(&self, kind: EventKind, identity: &Identity) -> GatewayEvent {
         GatewayEvent {
             user: identity.name().map(str::to_owned),
             roles: identity
@@ -271,8 +287,9 @@ impl GatewayHooks {
         }
     }
 
-    /// What the backend publishes besides. That fails for itself: the decision stands.
-    async fn publish_all(&self, answer: &Answer) {
+    /// What the backend publishes besides, as a part of the call. That fails for itself: the decision
+    /// stands.
+    pub(super) async fn publish_all(&self, answer: &Answer) {
         for publish in &answer.publish {
             if let Err(failure) = self.orders.publish(publish).await {
                 tracing::warn!(%failure, "what the backend publishes with an answer is not published");
@@ -280,7 +297,7 @@ impl GatewayHooks {
         }
     }
 
-    fn unusable(&self, kind: EventKind, why: Unusable) -> Problem {
+    pub(super) fn unusable(&self, kind: EventKind, why: Unusable) -> Problem {
         tracing::warn!(event = kind.as_str(), %why, "the backend's answer cannot be used");
         Problem::new(Code::HandlerFailed, "the backend's answer cannot be used")
     }
@@ -289,6 +306,10 @@ impl GatewayHooks {
 /// Whom the backend lets in, and with what.
 fn admitted_of(answer: &Answer, proved: Identity) -> Result<Admitted, Unusable> {
     let identity = answers::identity_of(answer)?.unwrap_or(proved);
+    let identity = match answer.expires_ms {
+        Some(expires_ms) => identity.lasting(Duration::from_millis(expires_ms)),
+        None => identity,
+    };
     let data = answer.data.as_deref().map(serde_json::from_slice);
     let data = data.transpose().map_err(|_| Unusable("data is no JSON"))?;
     Ok(Admitted {
@@ -339,7 +360,7 @@ fn request_of(arrival: &Arrival) -> HttpRequest {
     }
 }
 
-fn name_of(dialect: Dialect) -> &'static str {
+pub(super) fn name_of(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::NativeJson => "json",
         Dialect::JsonRpc => "jsonrpc",

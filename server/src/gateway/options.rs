@@ -57,6 +57,7 @@ pub(crate) enum WhenDown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum EventKind {
     Connect,
+    Refresh,
     Join,
     Publish,
     Rpc,
@@ -67,8 +68,9 @@ pub(crate) enum EventKind {
 }
 
 impl EventKind {
-    pub(crate) const ALL: [EventKind; 8] = [
+    pub(crate) const ALL: [EventKind; 9] = [
         EventKind::Connect,
+        EventKind::Refresh,
         EventKind::Join,
         EventKind::Publish,
         EventKind::Rpc,
@@ -81,6 +83,7 @@ impl EventKind {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             EventKind::Connect => "connect",
+            EventKind::Refresh => "refresh",
             EventKind::Join => "join",
             EventKind::Publish => "publish",
             EventKind::Rpc => "rpc",
@@ -100,7 +103,11 @@ impl EventKind {
     /// Whether something waits for what the backend says.
     pub(crate) fn is_decided(self) -> bool {
         match self {
-            EventKind::Connect | EventKind::Join | EventKind::Publish | EventKind::Rpc => true,
+            EventKind::Connect
+            | EventKind::Refresh
+            | EventKind::Join
+            | EventKind::Publish
+            | EventKind::Rpc => true,
             EventKind::Leave | EventKind::Disconnect | EventKind::Occupied | EventKind::Vacated => {
                 false
             }
@@ -110,7 +117,7 @@ impl EventKind {
     /// Whether asking twice does no more than asking once.
     pub(crate) fn is_idempotent(self) -> bool {
         match self {
-            EventKind::Connect | EventKind::Join => true,
+            EventKind::Connect | EventKind::Refresh | EventKind::Join => true,
             // A notice has an id by which the backend knows it again.
             EventKind::Leave | EventKind::Disconnect | EventKind::Occupied | EventKind::Vacated => {
                 true
@@ -142,7 +149,7 @@ impl EventSet {
 }
 
 impl Default for EventSet {
-    /// All that is decided.
+    /// All that is decided but `refresh`, which a backend has to know.
     fn default() -> EventSet {
         EventSet::of([
             EventKind::Connect,

@@ -117,6 +117,15 @@ pub(crate) struct GatewayEvent {
     #[prost(string, optional, tag = "18")]
     #[serde(skip)]
     pub(crate) traceparent: Option<String>,
+    #[prost(uint64, optional, tag = "19")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_ms: Option<u64>,
+    #[prost(string, optional, tag = "20")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+    #[prost(bool, tag = "21")]
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) asked: bool,
     #[prost(string, optional, tag = "22")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
@@ -203,6 +212,9 @@ pub(crate) struct Answer {
     #[prost(bool, tag = "8")]
     #[serde(default)]
     pub(crate) instead: bool,
+    #[prost(uint64, optional, tag = "9")]
+    #[serde(default)]
+    pub(crate) expires_ms: Option<u64>,
 }
 
 impl Answer {

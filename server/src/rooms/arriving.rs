@@ -248,10 +248,12 @@ fn take_on(cx: &mut Context<'_>, record: &SessionRecord) -> Result<(), Problem> 
     Ok(())
 }
 
-/// Whether the token that proved who somebody is has expired.
+/// Whether the time is over of who somebody is: that of the token that proved it, or its own.
 fn is_over(cx: &Context<'_>, identity: &Identity) -> bool {
-    let gate = cx.shared.gate.as_ref();
-    let remaining = gate.and_then(|gate| gate.remaining(identity.claims()?));
+    let remaining = identity.lasts().or_else(|| {
+        let gate = cx.shared.gate.as_ref()?;
+        gate.remaining(identity.claims()?)
+    });
     remaining.is_some_and(|remaining| remaining.is_zero())
 }
 

@@ -3,13 +3,18 @@
 
 use crate::auth::claims::Claims;
 use crate::auth::grants::RoomAction;
+use crate::auth::rules::unix_now_ms;
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A user and its roles; the default is nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     user: Option<Arc<str>>,
     roles: Arc<[Box<str>]>,
+    /// When it ends whatever a token says, in milliseconds since 1970. `None`: it is not said.
+    ends_ms: Option<NonZeroU64>,
     /// Of the token that proved it.
     claims: Option<Arc<Claims>>,
 }
@@ -40,6 +45,7 @@ impl Identity {
         Ok(Identity {
             user: Some(name),
             roles: Arc::default(),
+            ends_ms: None,
             claims: None,
         })
     }
@@ -50,6 +56,7 @@ impl Identity {
         Identity {
             user,
             roles,
+            ends_ms: None,
             claims: Some(claims),
         }
     }
@@ -66,10 +73,41 @@ impl Identity {
         Identity { claims, ..self }
     }
 
-    /// The same user in the same roles, proved by nothing.
+    /// The same for so long from now on, whatever a token says; then the connection is closed
+    /// (`token_expired`). It is rounded to milliseconds, one at least.
+    #[must_use]
+    pub fn lasting(self, time: Duration) -> Identity {
+        let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let ends_ms = unix_now_ms().saturating_add(time_ms.max(1));
+        Identity {
+            ends_ms: NonZeroU64::new(ends_ms),
+            ..self
+        }
+    }
+
+    /// The same with the end of `other`, if that has one of its own.
+    pub(crate) fn ending_with(self, other: &Identity) -> Identity {
+        let ends_ms = other.ends_ms.or(self.ends_ms);
+        Identity { ends_ms, ..self }
+    }
+
+    /// How long it lasts, whatever a token says. `None`: that is not said.
+    pub(crate) fn lasts(&self) -> Option<Duration> {
+        let ends_ms = self.ends_ms?.get();
+        let left_ms = ends_ms.saturating_sub(unix_now_ms());
+        Some(Duration::from_millis(left_ms))
+    }
+
+    /// Whether it is nobody's, for however long.
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.user.is_none() && self.roles.is_empty() && self.claims.is_none()
+    }
+
+    /// The same user in the same roles, proved by nothing and without an end.
     pub(crate) fn without_claims(self) -> Identity {
         Identity {
             claims: None,
+            ends_ms: None,
             ..self
         }
     }
@@ -133,6 +171,21 @@ mod tests {
             assert_eq!(Identity::user(name).is_ok(), ok, "{name}");
         }
         assert_eq!(Identity::user(format!("{longest}x")), Err(BadUser));
+    }
+
+    #[test]
+    fn an_end_of_its_own_is_kept_with_other_roles_and_not_without_proof() {
+        let ann = Identity::user("ann").unwrap();
+        assert_eq!(ann.lasts(), None);
+        let hour = Duration::from_secs(3_600);
+        let short = ann.clone().lasting(Duration::ZERO);
+        let long = ann.clone().lasting(hour).in_roles(["a"]);
+        assert!(long.lasts() > Some(hour / 2) && long.lasts() <= Some(hour));
+        assert!(short.clone().ending_with(&long).lasts() > Some(hour / 2));
+        assert!(long.clone().ending_with(&ann).lasts() > Some(hour / 2));
+        assert_eq!(long.without_claims().lasts(), None);
+        let nobody = Identity::nobody().lasting(hour);
+        assert!(nobody.is_nobody() && !short.is_nobody());
     }
 
     #[test]

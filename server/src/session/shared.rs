@@ -12,6 +12,7 @@ use crate::session::counts::SessionCounts;
 use crate::session::debugging::Debugging;
 use crate::session::latencies::Latencies;
 use crate::session::options::SessionOptions;
+use crate::session::refreshing::RefreshHook;
 use crate::session::refusals::RefusalCounts;
 use crate::session::shelf::Shelf;
 use crate::session::token::{SessionKey, SessionKeySource};
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: RefusalCounts,
     /// `None`: no tokens are looked for.
     pub(crate) gate: Option<Arc<TokenGate>>,
+    /// Who is asked before the time of a connection ends. `None`: it ends.
+    pub(crate) refresh: Option<RefreshHook>,
     pub(crate) sessions: SessionRules,
     /// Where messages to users without connections wait. `None`: they do not.
     pub(crate) user_log: Option<LogClass>,

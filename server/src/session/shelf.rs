@@ -38,10 +38,12 @@ impl ShelvedSession {
         let SessionRecord {
             identity, rooms, ..
         } = record;
-        let proof = match (identity.claims(), identity.name()) {
-            (None, _) => NeededProof::Secret,
-            (Some(_), Some(_)) => NeededProof::User,
-            (Some(_), None) => return None,
+        // What ends has to be proved again: neither tokens nor ends are kept.
+        let ends = identity.claims().is_some() || identity.lasts().is_some();
+        let proof = match (ends, identity.name()) {
+            (false, _) => NeededProof::Secret,
+            (true, Some(_)) => NeededProof::User,
+            (true, None) => return None,
         };
         Some(ShelvedSession {
             connection,

@@ -269,7 +269,7 @@ impl<C> More<C> {
     /// The next deadline of what is under way, by the engine's clock.
     pub(crate) fn next_due(&self) -> Option<u64> {
         let tasks = self.tasks.iter().map(Task::due_ms);
-        let others = self.validity.map(Validity::due_ms);
+        let others = self.validity.and_then(Validity::due_ms);
         let others = self.reverse.next_due().into_iter().chain(others);
         let terms = self.centrifuge.as_ref().and_then(|state| state.next_due());
         let guarded = self.guarded.as_ref().and_then(|guarded| guarded.due_ms());

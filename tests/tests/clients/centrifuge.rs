@@ -9,6 +9,7 @@ mod api;
 mod deltas;
 mod filters;
 mod maps;
+mod refreshed;
 mod streams;
 mod tokens;
 

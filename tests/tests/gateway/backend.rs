@@ -1,6 +1,7 @@
 //! Backends in processes of their own, and where the server finds them.
 
 use shardcast_patience::Program;
+use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,6 +36,14 @@ impl Place {
         }
     }
 
+    /// As a script is told.
+    fn argument(&self) -> OsString {
+        match self {
+            Place::Unix(path) => path.into(),
+            Place::Http(port) => port.to_string().into(),
+        }
+    }
+
     pub(crate) fn toml(&self) -> String {
         match self {
             Place::Unix(path) => format!("socket = \"unix:{}\"", path.display()),
@@ -56,14 +65,17 @@ pub(crate) fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// Starts a script in Python that serves on the socket, and waits until it does.
+/// Starts a script in Python that serves on the socket, or on the port, and waits until it does.
 #[track_caller]
 pub(crate) fn python(script: &str, place: &Place, arguments: &[&str]) -> Program {
     let mut command = Command::new("python3");
     command
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONPATH", file("server/examples/gateway"));
-    command.arg(file(script)).arg(place.path()).args(arguments);
+    command
+        .arg(file(script))
+        .arg(place.argument())
+        .args(arguments);
     ready(&mut command)
 }
 

@@ -11,6 +11,7 @@ mod faults;
 mod maps;
 mod notices;
 mod orders;
+mod refresh;
 
 use backend::Place;
 use shardcast_tests::{Raw, Served, upgrade_with};

@@ -4,9 +4,16 @@ use super::App;
 use crate::api::server::{OwnRuntime, Server};
 use crate::api::watching::Watching;
 use crate::broker::bridge::{OrdersRooms, PreparedBridge};
+use crate::session::refreshing::RefreshHook;
 use shardcast_engine::{Config, StartError};
 
 impl App {
+    /// Who is asked before the time of a connection ends.
+    pub(crate) fn on_refresh(mut self, hook: RefreshHook) -> App {
+        self.refresh = Some(hook);
+        self
+    }
+
     /// Starts the server. Background handlers run on the tokio runtime around this call, or on one
     /// of its own with one thread. One more thread looks at the shards, and logs one that is stuck.
     ///

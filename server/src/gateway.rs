@@ -8,6 +8,7 @@ pub(crate) mod counts;
 pub(crate) mod dead_letters;
 pub(crate) mod frames;
 pub(crate) mod hooks;
+pub(crate) mod live;
 pub(crate) mod not_answered;
 pub(crate) mod notices;
 pub(crate) mod options;

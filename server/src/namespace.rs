@@ -6,6 +6,7 @@
 
 mod allowed;
 mod denied;
+mod exchange;
 pub(crate) mod history;
 mod map;
 mod names;
@@ -51,7 +52,7 @@ struct NamespaceTable {
 }
 
 /// What rooms keep: each once, however many namespaces have the like.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Kept {
     /// By [`LogClass`].
     logs: Vec<Log>,
@@ -349,11 +350,6 @@ impl Namespaces {
     /// ([`shardcast_engine::Config::presence`]).
     pub fn presence(&self) -> Vec<PresenceOptions> {
         self.0.kept.presence.clone()
-    }
-
-    /// Whether rooms keep what they keep in the same classes, which an engine is started with.
-    pub(crate) fn keeps_as(&self, other: &Namespaces) -> bool {
-        self.0.kept == other.0.kept
     }
 
     /// Whether rooms of some namespace are ordered by the broker of a cluster.

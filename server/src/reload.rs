@@ -16,6 +16,8 @@ use crate::auth::files;
 use crate::auth::gate::TokenGate;
 use crate::auth::key::TokenKey;
 use crate::config::{self, Settings};
+use crate::gateway::live::GatewayRules;
+use crate::gateway::prepare;
 use crate::log::{Audit, LogLevel};
 use crate::service::NotifySocket;
 use crate::tls;
@@ -58,6 +60,7 @@ struct ReadParts {
     keys: Option<Vec<TokenKey>>,
     admin_tls: Option<ReadAdminTls>,
     token: Option<AdminToken>,
+    gateway: Option<GatewayRules>,
 }
 
 impl Reload {
@@ -90,6 +93,9 @@ impl Reload {
         }
         if self.in_force.get().operators().has_token() {
             audited("admin token", success);
+        }
+        if self.rules.have_gateway() {
+            audited("gateway", success);
         }
         outcome
     }
@@ -127,7 +133,7 @@ impl Reload {
             self.level.set(settings.log_level());
         }
         let (mut applied, mut needs_restart) = (Vec::new(), Vec::new());
-        let rules = self.rules.exchange(&old, &settings);
+        let rules = self.rules.exchange(&old, &settings, parts.gateway);
         let merged = old.with_what_is_exchanged(&settings, rules);
         let left = config::differences(&merged, &settings);
         for name in config::differences(&old, &settings) {
@@ -157,6 +163,7 @@ impl Reload {
             keys: None,
             admin_tls: None,
             token: None,
+            gateway: None,
         };
         if let (Some(certificates), Some(files)) = (&self.certificates, settings.tls()) {
             match tls::prepare(files, Some(&certificates.tls)) {
@@ -188,6 +195,12 @@ impl Reload {
             match ReadAdminTls::read(files) {
                 Ok(read) => parts.admin_tls = Some(read),
                 Err(error) => problems.push(error.to_string()),
+            }
+        }
+        if self.rules.have_gateway() {
+            match prepare::prepare(settings) {
+                Ok(options) => parts.gateway = options.map(|options| options.rules),
+                Err(problem) => problems.push(format!("{problem}; the gateway stays as it is")),
             }
         }
         match settings.operators().token() {

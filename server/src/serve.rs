@@ -136,7 +136,7 @@ impl<'s> Serving<'s> {
             certificates,
             gate: of_app.gate,
             lists,
-            rules: LiveRules::new(server.handle().shared, of_app.live, admin.port()),
+            rules: LiveRules::new(&server, of_app.live, &gateway, admin.port()),
             level,
             audit,
             in_force: in_force.clone(),

@@ -56,11 +56,6 @@ impl<T> Versions<T> {
         }
         is_set
     }
-
-    /// Whether there is a place for another one.
-    pub(crate) fn has_place(&self) -> bool {
-        self.current.load(Ordering::Acquire) + 1 < self.places.len()
-    }
 }
 
 #[cfg(test)]
@@ -73,11 +68,11 @@ mod tests {
         let first = versions.get();
         assert!(!versions.has_changed());
         for next in [1, 2] {
-            assert!(versions.has_place() && versions.replace(next));
+            assert!(versions.replace(next));
             assert_eq!(*versions.get(), next);
         }
         assert!(versions.has_changed());
-        assert!(!versions.has_place() && !versions.replace(3));
+        assert!(!versions.replace(3));
         assert_eq!((*first, *versions.get()), (0, 2));
     }
 }

@@ -4,7 +4,8 @@
 use super::auth::MaterialSettings;
 use super::value::ConfigValue;
 use super::word::{FilePath, Word};
-use crate::gateway::options::{EventKind, EventSet, WhenDown};
+use crate::gateway::live::WhenDown;
+use crate::gateway::options::{EventKind, EventSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,6 +49,23 @@ impl Default for GatewaySettings {
 }
 
 impl GatewaySettings {
+    /// These values with what of the others is exchanged while the server runs: for the same
+    /// backend.
+    pub(super) fn with_what_is_exchanged(&self, others: &GatewaySettings) -> GatewaySettings {
+        GatewaySettings {
+            secret: others.secret.clone(),
+            authorities: others.authorities.clone(),
+            when_down: others.when_down,
+            retries: others.retries,
+            ..self.clone()
+        }
+    }
+
+    /// Whether both are of one backend, if of one at all.
+    pub(crate) fn has_backend_of(&self, other: &GatewaySettings) -> bool {
+        self.url == other.url && self.socket == other.socket
+    }
+
     /// What does not fit together, as key and rule.
     pub(super) fn problems(&self) -> Vec<(&'static str, &'static str)> {
         let mut problems = Vec::new();

@@ -139,6 +139,34 @@ impl Rooms {
         }
     }
 
+    /// The same in everything but what rooms keep, and how they know their members: that is as
+    /// `old` has it.
+    pub(super) fn keeping_as(&self, old: &Rooms) -> Rooms {
+        Rooms {
+            history: old.history,
+            history_bytes: old.history_bytes,
+            history_ttl: old.history_ttl,
+            last: old.last,
+            idempotency: old.idempotency,
+            epoch_ttl: old.epoch_ttl,
+            slow_reader: old.slow_reader,
+            order: old.order,
+            acks: old.acks,
+            ack_timeout: old.ack_timeout,
+            ack_attempts: old.ack_attempts,
+            presence_events: old.presence_events,
+            presence_grace: old.presence_grace,
+            presence_events_members_max: old.presence_events_members_max,
+            presence_of: old.presence_of,
+            map: old.map,
+            map_keys: old.map_keys,
+            map_bytes: old.map_bytes,
+            map_key_ttl: old.map_key_ttl,
+            map_client_key: old.map_client_key,
+            ..self.clone()
+        }
+    }
+
     /// The key's range keeps the keys few.
     fn map(&self) -> RoomMap {
         RoomMap {

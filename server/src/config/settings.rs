@@ -133,15 +133,6 @@ impl Default for Settings {
     }
 }
 
-/// Which of the rules that shards look at are exchanged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ExchangedRules {
-    pub(crate) origins: bool,
-    pub(crate) proxies: bool,
-    pub(crate) limits: bool,
-    pub(crate) namespaces: bool,
-}
-
 /// permessage-deflate. Its other values stand whether it is enabled or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Compressed {
@@ -364,50 +355,6 @@ impl Settings {
             allow: self.allow.clone(),
             block: self.block.clone(),
         }
-    }
-
-    /// These settings, with what of the others is exchanged while the server runs. Where the server
-    /// has begun without something (TLS, a token), or would go on without it, that stays.
-    pub(crate) fn with_what_is_exchanged(
-        &self,
-        others: &Settings,
-        rules: ExchangedRules,
-    ) -> Settings {
-        let mut merged = Settings {
-            drain_timeout: others.drain_timeout,
-            lame_duck: others.lame_duck,
-            drain_rate: others.drain_rate,
-            allow: others.allow.clone(),
-            block: others.block.clone(),
-            log_level: others.log_level,
-            operators: self.operators.with_what_is_exchanged(&others.operators),
-            tracing: self.tracing.with_what_is_exchanged(&others.tracing),
-            ..self.clone()
-        };
-        if self.tls().is_some() && others.tls().is_some() {
-            merged.tls.certificates = others.tls.certificates.clone();
-            merged.tls.keys = others.tls.keys.clone();
-            merged.tls.minimum = others.tls.minimum;
-            merged.tls.client_certificates = others.tls.client_certificates;
-            merged.tls.client_ca = others.tls.client_ca.clone();
-        }
-        if self.auth.tokens != TokenMode::Off {
-            merged.auth.keys = others.auth.keys.clone();
-        }
-        if rules.origins {
-            merged.origins = others.origins.clone();
-        }
-        if rules.proxies {
-            merged.proxies = others.proxies.clone();
-        }
-        if rules.limits {
-            merged.limits = others.limits.clone();
-        }
-        if rules.namespaces {
-            merged.rooms = others.rooms.clone();
-            merged.namespaces = others.namespaces.clone();
-        }
-        merged
     }
 
     pub(super) fn shards(&self) -> usize {

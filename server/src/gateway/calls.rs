@@ -8,8 +8,9 @@
 use crate::gateway::answers::{self, Unusable};
 use crate::gateway::breaker::{Breaker, BreakerState, CallEnd, Pass};
 use crate::gateway::counts::{CallOutcome, GatewayCounts};
+use crate::gateway::live::{LiveGateway, WhenDown};
 use crate::gateway::not_answered::NotAnswered;
-use crate::gateway::options::{BackendPlace, EventKind, GatewayOptions, WhenDown};
+use crate::gateway::options::{BackendPlace, EventKind, GatewayOptions};
 use crate::gateway::orders::Orders;
 use crate::gateway::socket::{Socket, SocketTask};
 use crate::gateway::webhook::Webhook;
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) options: GatewayOptions,
+    pub(crate) live: LiveGateway,
     pub(crate) counts: GatewayCounts,
     /// This run of the server.
     instance: String,
@@ -72,15 +74,13 @@ impl Gateway {
     ) -> Gateway {
         let counts = GatewayCounts::new(options.events.kinds());
         let instance = format!("{:016x}", fastrand::u64(..));
+        let live = LiveGateway::new(options.rules.clone());
         let transport = match &options.place {
-            BackendPlace::Url(url) => {
-                let webhook = Webhook::new(url.clone(), options.secret.clone());
-                Transport::Webhook(Box::new(webhook))
-            }
+            BackendPlace::Url => Transport::Webhook(Box::new(Webhook::new(live.clone()))),
             place @ (BackendPlace::Unix(_) | BackendPlace::Tcp(_)) => {
                 let task = SocketTask {
                     place: place.clone(),
-                    secret: options.secret.clone(),
+                    live: live.clone(),
                     instance: instance.clone(),
                     server: SERVER.to_owned(),
                     patience: options.timeout,
@@ -93,6 +93,7 @@ impl Gateway {
         Gateway {
             under_way: Semaphore::new(options.in_flight),
             options,
+            live,
             counts,
             instance,
             next_id: AtomicU64::new(1),
@@ -185,7 +186,7 @@ impl Gateway {
             },
             Err(undecided) => undecided,
         };
-        let is_open = self.options.when_down == WhenDown::Open && kind != EventKind::Rpc;
+        let is_open = self.live.get().when_down == WhenDown::Open && kind != EventKind::Rpc;
         let (code, text, outcome) = match undecided {
             Undecided::Unavailable | Undecided::Timeout if is_open => {
                 return (GatewayDecision::LetThrough, CallOutcome::LetThrough);
@@ -226,7 +227,7 @@ impl Gateway {
                 Err(NotAnswered::Lost(_)) => kind.is_idempotent(),
                 Err(NotAnswered::Unreadable(_)) | Ok(_) => false,
             };
-            if !may_try_again || event.attempt >= self.options.retries {
+            if !may_try_again || event.attempt >= self.live.get().retries {
                 return asked;
             }
             event.attempt += 1;

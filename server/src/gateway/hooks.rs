@@ -9,6 +9,7 @@ use crate::dispatch::options::Options;
 use crate::gateway::answers::{self, Unusable};
 use crate::gateway::calls::{Gateway, GatewayDecision};
 use crate::gateway::counts::GatewayCounts;
+use crate::gateway::live::GatewayRules;
 use crate::gateway::notices::Notices;
 use crate::gateway::options::{EventKind, GatewayOptions};
 use crate::gateway::orders::Orders;
@@ -74,6 +75,13 @@ impl GatewayHooks {
     /// The server has stopped: what the backend is to hear of that goes out, for so long.
     pub(crate) fn finish(&self, within: Duration) {
         self.notices.finish(within);
+    }
+
+    /// Other rules from here on; where they say nothing of the URL, it stays.
+    pub(crate) fn exchange(&self, rules: GatewayRules) {
+        let live = &self.gateway.live;
+        let url = rules.url.or_else(|| live.get().url.clone());
+        live.replace(GatewayRules { url, ..rules });
     }
 
     /// Has the backend decide what the configuration leaves to it.

@@ -1,8 +1,7 @@
 //! How a backend is reached, what it decides, and what a server does without it. Made from the
 //! configuration; nothing is opened here.
 
-use crate::auth::fetch::FetchUrl;
-use crate::gateway::secret::GatewaySecret;
+use crate::gateway::live::GatewayRules;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,18 +10,15 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct GatewayOptions {
     pub(crate) place: BackendPlace,
-    /// `None`: what is sent bears no signature.
-    pub(crate) secret: Option<GatewaySecret>,
+    /// What is exchanged while the server runs.
+    pub(crate) rules: GatewayRules,
     pub(crate) events: EventSet,
-    pub(crate) when_down: WhenDown,
     /// For one event with all its attempts.
     pub(crate) timeout: Duration,
     /// Events under way.
     pub(crate) in_flight: usize,
     /// Events that wait to be under way; as many notices.
     pub(crate) queue: usize,
-    /// Further attempts of what is idempotent.
-    pub(crate) retries: u32,
     /// Notices of one event.
     pub(crate) batch: usize,
     pub(crate) dead_letters: Option<DeadLetterFile>,
@@ -38,19 +34,10 @@ pub(crate) struct DeadLetterFile {
 /// Where the backend is.
 #[derive(Clone, Debug)]
 pub(crate) enum BackendPlace {
-    /// Webhooks.
-    Url(FetchUrl),
+    /// Webhooks, where the rules say.
+    Url,
     Unix(PathBuf),
     Tcp(SocketAddr),
-}
-
-/// What becomes of a decision that the backend does not make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WhenDown {
-    /// Accepted, but for what only the backend can answer.
-    Open,
-    /// Refused.
-    Closed,
 }
 
 /// What a backend is asked, or told.

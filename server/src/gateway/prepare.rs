@@ -5,6 +5,7 @@ use crate::auth::fetch::{FetchUrl, PlainHttp};
 use crate::auth::files::Material;
 use crate::config::{Settings, SocketPlace};
 use crate::gateway::hooks::GatewayHooks;
+use crate::gateway::live::GatewayRules;
 use crate::gateway::options::{BackendPlace, DeadLetterFile, GatewayOptions};
 use crate::gateway::secret::GatewaySecret;
 
@@ -36,10 +37,12 @@ pub(crate) fn prepare(settings: &Settings) -> Result<Option<GatewayOptions>, Str
         true => PlainHttp::Anywhere,
         false => PlainHttp::ThisHost,
     };
+    let mut webhooks = None;
     let place = match (&gateway.url.0, &gateway.socket) {
         (Some(url), _) => {
             let url = FetchUrl::with(url, gateway.authorities.0.as_deref(), plain);
-            BackendPlace::Url(url.map_err(|why| format!("gateway.url: {why}"))?)
+            webhooks = Some(url.map_err(|why| format!("gateway.url: {why}"))?);
+            BackendPlace::Url
         }
         (None, SocketPlace::Unix(path)) => BackendPlace::Unix(path.clone()),
         (None, SocketPlace::Tcp(address))
@@ -62,13 +65,16 @@ pub(crate) fn prepare(settings: &Settings) -> Result<Option<GatewayOptions>, Str
     });
     Ok(Some(GatewayOptions {
         place,
-        secret: secret.transpose()?,
+        rules: GatewayRules {
+            secret: secret.transpose()?,
+            url: webhooks,
+            when_down: gateway.when_down,
+            retries: u32::try_from(gateway.retries).unwrap_or(u32::MAX),
+        },
         events: gateway.events,
-        when_down: gateway.when_down,
         timeout: gateway.timeout,
         in_flight: gateway.in_flight,
         queue: gateway.queue,
-        retries: u32::try_from(gateway.retries).unwrap_or(u32::MAX),
         batch: gateway.batch,
         dead_letters: gateway.dead_letters.0.clone().map(|path| DeadLetterFile {
             path,

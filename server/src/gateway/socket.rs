@@ -8,6 +8,7 @@
 
 use crate::gateway::counts::GatewayCounts;
 use crate::gateway::frames::{self, BadFrame, FRAME_BYTES_MAX};
+use crate::gateway::live::LiveGateway;
 use crate::gateway::not_answered::NotAnswered;
 use crate::gateway::options::BackendPlace;
 use crate::gateway::orders::Orders;
@@ -46,7 +47,8 @@ struct BackendLink {
 #[derive(Debug)]
 pub(crate) struct SocketTask {
     pub(crate) place: BackendPlace,
-    pub(crate) secret: Option<GatewaySecret>,
+    /// A connection is signed by the secret that is in force when it begins.
+    pub(crate) live: LiveGateway,
     pub(crate) instance: String,
     pub(crate) server: String,
     /// For a connect, and for what is written to make progress.
@@ -176,7 +178,7 @@ impl SocketTask {
                 stream.set_nodelay(true)?;
                 Ok(Box::new(stream))
             }
-            BackendPlace::Url(_) => Err(io::Error::other("webhooks have no socket")),
+            BackendPlace::Url => Err(io::Error::other("webhooks have no socket")),
         }
     }
 
@@ -234,13 +236,15 @@ impl SocketTask {
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         let sign = |secret: &GatewaySecret| secret.sign(time_s, self.instance.as_bytes());
+        let rules = self.live.get();
+        let secret = rules.secret.as_ref();
         Hello {
             server: self.server.clone(),
             version: 1,
             instance: self.instance.clone(),
             frame_bytes_max: FRAME_BYTES_MAX as u32,
             time_s,
-            signature: self.secret.as_ref().map(sign).unwrap_or_default(),
+            signature: secret.map(sign).unwrap_or_default(),
         }
     }
 

@@ -5,8 +5,8 @@
 //! request that a kept connection did not take goes on another one; whatever else fails is told.
 
 use crate::auth::fetch::FetchUrl;
+use crate::gateway::live::{GatewayRules, LiveGateway};
 use crate::gateway::not_answered::NotAnswered;
-use crate::gateway::secret::GatewaySecret;
 use crate::gateway::status;
 use crate::gateway::wire::{Answer, GatewayEvent};
 use http_body_util::{BodyExt, Full, Limited};
@@ -20,8 +20,8 @@ use std::time::SystemTime;
 /// See above.
 #[derive(Debug)]
 pub(crate) struct Webhook {
-    url: FetchUrl,
-    secret: Option<GatewaySecret>,
+    /// Where it is, and what is signed with.
+    live: LiveGateway,
     /// The one that was used last is used next, so that those too many grow old.
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
@@ -32,10 +32,9 @@ const IDLE_MAX: usize = 64;
 pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 impl Webhook {
-    pub(crate) fn new(url: FetchUrl, secret: Option<GatewaySecret>) -> Webhook {
+    pub(crate) fn new(live: LiveGateway) -> Webhook {
         Webhook {
-            url,
-            secret,
+            live,
             idle: Mutex::default(),
         }
     }
@@ -45,13 +44,14 @@ impl Webhook {
         let body = serde_json::to_vec(event);
         let body = body.map_err(|error| NotAnswered::Unreadable(error.to_string()))?;
         let body = Bytes::from(body);
+        let rules = self.live.get();
         while let Some(sender) = self.kept() {
-            if let Some(answered) = self.post(sender, event, &body).await? {
+            if let Some(answered) = self.post(sender, &rules, event, &body).await? {
                 return Ok(answered);
             }
         }
-        let sender = self.connect().await?;
-        let answered = self.post(sender, event, &body).await?;
+        let sender = connect(&rules).await?;
+        let answered = self.post(sender, &rules, event, &body).await?;
         answered.ok_or_else(|| NotAnswered::NotSent("it took no request".to_owned()))
     }
 
@@ -73,28 +73,15 @@ impl Webhook {
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, NotAnswered> {
-        let stream = self.url.connect().await;
-        let stream = stream.map_err(|error| NotAnswered::NotSent(error.to_string()))?;
-        let made = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = made.map_err(|error| NotAnswered::NotSent(error.to_string()))?;
-        // It ends with its sender, or when the backend ends it.
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to the gateway's backend has ended");
-            }
-        });
-        Ok(sender)
-    }
-
     /// `None`: the connection had ended before it took anything of the request.
     async fn post(
         &self,
         mut sender: SendRequest<Full<Bytes>>,
+        rules: &GatewayRules,
         event: &GatewayEvent,
         body: &Bytes,
     ) -> Result<Option<Answer>, NotAnswered> {
-        let request = self.request(event, body);
+        let request = request(rules, event, body)?;
         let answer = match sender.try_send_request(request).await {
             Ok(answer) => answer,
             Err(mut error) => match error.take_message() {
@@ -113,29 +100,53 @@ impl Webhook {
         }
         read(status, retry_after_ms, &body.to_bytes()).map(Some)
     }
+}
 
-    fn request(&self, event: &GatewayEvent, body: &Bytes) -> Request<Full<Bytes>> {
-        let time_s = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let mut request = Request::post(self.url.path())
-            .header(header::HOST, self.url.authority())
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json")
-            .header(header::USER_AGENT, USER_AGENT)
-            .header("shardcast-event", &event.event)
-            .header("shardcast-timestamp", time_s);
-        if let Some(trace) = &event.traceparent {
-            request = request.header("traceparent", trace);
+async fn connect(rules: &GatewayRules) -> Result<SendRequest<Full<Bytes>>, NotAnswered> {
+    let stream = url_of(rules)?.connect().await;
+    let stream = stream.map_err(|error| NotAnswered::NotSent(error.to_string()))?;
+    let made = http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = made.map_err(|error| NotAnswered::NotSent(error.to_string()))?;
+    // It ends with its sender, or when the backend ends it.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to the gateway's backend has ended");
         }
-        if let Some(secret) = &self.secret {
-            let signature = format!("v1={}", secret.sign(time_s, body));
-            request = request.header("shardcast-signature", signature);
-        }
-        request
-            .body(Full::new(body.clone()))
-            .expect("parts of a URL that was read, and words of ours")
+    });
+    Ok(sender)
+}
+
+fn url_of(rules: &GatewayRules) -> Result<&FetchUrl, NotAnswered> {
+    let url = rules.url.as_ref();
+    url.ok_or_else(|| NotAnswered::NotSent("there is no URL".to_owned()))
+}
+
+fn request(
+    rules: &GatewayRules,
+    event: &GatewayEvent,
+    body: &Bytes,
+) -> Result<Request<Full<Bytes>>, NotAnswered> {
+    let time_s = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let url = url_of(rules)?;
+    let mut request = Request::post(url.path())
+        .header(header::HOST, url.authority())
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ACCEPT, "application/json")
+        .header(header::USER_AGENT, USER_AGENT)
+        .header("shardcast-event", &event.event)
+        .header("shardcast-timestamp", time_s);
+    if let Some(trace) = &event.traceparent {
+        request = request.header("traceparent", trace);
     }
+    if let Some(secret) = &rules.secret {
+        let signature = format!("v1={}", secret.sign(time_s, body));
+        request = request.header("shardcast-signature", signature);
+    }
+    Ok(request
+        .body(Full::new(body.clone()))
+        .expect("parts of a URL that was read, and words of ours"))
 }
 
 /// What the backend has answered.

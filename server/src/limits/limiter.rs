@@ -62,20 +62,12 @@ impl Limiter {
         self.rules.get()
     }
 
-    /// Whether these rules can take the place of those in force: they limit something, and name
-    /// the same roles, which connections are counted by.
-    pub(crate) fn takes(&self, rules: &RateLimits) -> bool {
-        let roles = |rules: &RateLimits| {
-            let roles = rules.roles.iter();
-            roles.map(|(name, _)| name.clone()).collect::<Vec<_>>()
-        };
-        let same = roles(rules) == roles(self.rules());
-        same && rules.limits_something() && self.rules.has_place()
-    }
-
-    /// These rules from here on. What clients have used so far counts.
-    pub(crate) fn replace(&self, rules: RateLimits) -> bool {
-        self.rules.replace(rules)
+    /// These rules from here on, for connections that are there and those that come. What clients
+    /// have used so far counts. False: they limit nothing, or there is no place for them.
+    pub(crate) fn exchange(&self, rules: RateLimits) -> bool {
+        let limits_something = rules.limits_something();
+        let rules = rules.with_classes_of(self.rules());
+        limits_something && rules.is_some_and(|rules| self.rules.replace(rules))
     }
 
     pub(crate) fn is_dry_run(&self) -> bool {

@@ -1,4 +1,4 @@
-//! What clients may do, as it is configured: for everybody, and for those in a role.
+//! What clients may do, as it is configured: for everybody, and for those in a XX.
 
 use crate::limits::gcra::Rate;
 
@@ -106,9 +106,29 @@ impl RateLimits {
 
     /// The class of a client in these roles: 0 is everybody's.
     pub(super) fn class_of<'r>(&self, roles: impl Iterator<Item = &'r str>) -> u16 {
-        let mut named =
-            roles.filter_map(|role| self.roles.iter().position(|(name, _)| **name == *role));
+        // A role that is gone has left a place without a name.
+        let mut named = roles
+            .filter(|role| !role.is_empty())
+            .filter_map(|role| self.roles.iter().position(|(name, _)| **name == *role));
         named.next().map_or(0, |role| role as u16 + 1)
+    }
+
+    /// These rules with the classes of `before`, by which connections are counted: its roles come
+    /// first, in their order, and one that is gone has everybody's limits and no name. `None`:
+    /// there would be more than [`RateLimits::ROLES_MAX`].
+    pub(crate) fn with_classes_of(self, before: &RateLimits) -> Option<RateLimits> {
+        let RateLimits {
+            roles, everybody, ..
+        } = &self;
+        let kept = before.roles.iter().map(|(name, _)| {
+            let mut own = roles.iter().filter(|(own, _)| !own.is_empty());
+            let kept = own.find(|(own, _)| own == name).cloned();
+            kept.unwrap_or_else(|| (Box::default(), *everybody))
+        });
+        let is_new = |name: &str| before.roles.iter().all(|(before, _)| **before != *name);
+        let new = roles.iter().filter(|(name, _)| is_new(name)).cloned();
+        let roles: Vec<_> = kept.chain(new).collect();
+        (roles.len() <= RateLimits::ROLES_MAX).then_some(RateLimits { roles, ..self })
     }
 
     /// Most roles that may have limits of their own.
@@ -157,5 +177,38 @@ mod tests {
             ..ClientLimits::default()
         };
         assert!(!how.limits_something(), "how is not whether");
+    }
+
+    #[test]
+    fn other_rules_keep_the_classes_of_those_before() {
+        let class = |burst| ClientLimits {
+            messages_per_second: Rate::new(1, burst),
+            ..ClientLimits::default()
+        };
+        let limits = |everybody, roles: &[(&str, u64)]| RateLimits {
+            everybody: class(everybody),
+            roles: (roles
+                .iter()
+                .map(|(name, burst)| ((*name).into(), class(*burst))))
+            .collect(),
+            ..RateLimits::default()
+        };
+        let first = limits(1, &[("bot", 2), ("staff", 3)]);
+        let second = limits(4, &[("guest", 5), ("staff", 6)]).with_classes_of(&first);
+        let second = second.expect("few roles");
+        let third = limits(7, &[("bot", 8)]).with_classes_of(&second);
+        let third = third.expect("few roles");
+        let rate = |limits: &RateLimits, class: u16| limits.class(class).messages_per_second;
+        for (index, bursts) in [(0, [1, 4, 7]), (1, [2, 4, 7]), (2, [3, 6, 7])] {
+            for (limits, burst) in [&first, &second, &third].into_iter().zip(bursts) {
+                assert_eq!(rate(limits, index), Rate::new(1, burst), "{index}");
+            }
+        }
+        for (role, bursts) in [("bot", [2, 4, 8]), ("guest", [1, 5, 7]), ("", [1, 4, 7])] {
+            for (limits, burst) in [&first, &second, &third].into_iter().zip(bursts) {
+                let class = limits.class_of([role].into_iter());
+                assert_eq!(rate(limits, class), Rate::new(1, burst), "{role}");
+            }
+        }
     }
 }

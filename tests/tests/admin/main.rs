@@ -7,6 +7,7 @@ mod calls;
 mod documented;
 mod lists;
 mod metrics;
+mod reloading;
 mod runbooks;
 mod steering;
 

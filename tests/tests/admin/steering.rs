@@ -85,7 +85,7 @@ fn log_lines_begin_and_end_with_the_level() {
 }
 
 /// What a reload is answered: what is applied, and what takes a restart.
-fn reloaded(served: &Served) -> (Vec<String>, Vec<String>) {
+pub(crate) fn reloaded(served: &Served) -> (Vec<String>, Vec<String>) {
     let answer = post(served, "/api/reload", 200, &json!({}));
     let list = |name: &str| {
         let names = answer[name].as_array().expect("a list").iter();

@@ -12,6 +12,7 @@ mod maps;
 mod notices;
 mod orders;
 mod refresh;
+mod reload;
 
 use backend::Place;
 use shardcast_tests::{Raw, Served, upgrade_with};

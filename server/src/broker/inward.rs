@@ -19,6 +19,7 @@ use crate::rooms::entry;
 use crate::rooms::keys::Keys;
 use crate::session::identity::Identity;
 use crate::wire::publication::{Added, content_of_elsewhere};
+use crate::wire::traced::trace_of;
 use shardcast_engine::{Data, Publication, PublicationKind, Publish, Refused, Target, Topic};
 use tokio::sync::{mpsc, watch};
 
@@ -146,7 +147,7 @@ impl Inward {
         {
             return Fate::Elsewhere;
         }
-        let (target, publish) = match publish_of(&self.node, &envelope) {
+        let (target, publish) = match publish_of(&self.node, &envelope, HeardFrom::Node) {
             Ok(publish) => publish,
             Err(fate) => return fate,
         };
@@ -212,10 +213,20 @@ impl Inward {
     }
 }
 
+/// How a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeardFrom {
+    /// From the node that has sent it just now: its steps here are recorded, where its trace is.
+    Node,
+    /// Out of a log of the broker, in which it may have stood for long.
+    Log,
+}
+
 /// What is published here of another node's message, or of an own one that has come back.
 pub(crate) fn publish_of<'e>(
     node: &ClusterNode,
     envelope: &Envelope<'e>,
+    from: HeardFrom,
 ) -> Result<(Target<'e>, Publish), Fate> {
     let shared = &node.shared;
     let kind = match envelope.body {
@@ -253,7 +264,15 @@ pub(crate) fn publish_of<'e>(
     let is_present = |encoding| shared.has_encoding(encoding);
     let bytes_max = shared.message_bytes_max;
     let content = content_of_elsewhere(is_present, &publication, added, bytes_max);
-    let publish = Publish::new(content.ok_or(Fate::Refused)?);
+    let content = content.ok_or(Fate::Refused)?;
+    let trace = match (from, &shared.tracer) {
+        (HeardFrom::Node, Some(_)) => trace_of(envelope.data, envelope.encoding),
+        (HeardFrom::Node | HeardFrom::Log, _) => None,
+    };
+    let publish = Publish::new(match trace {
+        Some(trace) => content.traced(trace),
+        None => content,
+    });
     let some = |key: &'e str| (!key.is_empty()).then_some(key);
     let publish = match &room {
         Some(room) => {

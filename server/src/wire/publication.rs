@@ -629,6 +629,34 @@ mod tests {
     }
 
     #[test]
+    fn what_another_node_brings_of_a_trace_is_taken_with_it() {
+        let trace = TraceParent::recorded(7, 9).expect("no id is zero");
+        let taken = |data: Data<'_>, data_encoding| {
+            let publication = Publication {
+                topic: Some(Topic::Room("r")),
+                kind: PublicationKind::Elsewhere { from: "0-1@n" },
+                data,
+                data_encoding,
+            };
+            content_of_elsewhere(|_| true, &publication, Added::Nothing, 1_000).is_some()
+        };
+        let signed = SignedData::new("ann", "{}", Value::Json(Raw::NULL));
+        for said in [
+            (Data::Text("[1]"), JSON),
+            (Data::Binary(b"\x91\x01"), PACK),
+            signed.as_data(),
+        ] {
+            let traced = TracedData::new(trace, said);
+            let (data, encoding) = traced.as_data();
+            assert!(taken(data, encoding), "{said:?}");
+        }
+        let broken = TracedData::new(trace, (Data::Text("[1"), JSON));
+        let (data, says_so) = broken.as_data();
+        assert!(!taken(data, says_so));
+        assert!(!taken(Data::Text("[1]"), says_so));
+    }
+
+    #[test]
     fn what_is_not_signed_is_nobodys() {
         for text in ["", "00", "00000", "zz000x", "05000ann", "00fffx"] {
             let found = signed_in(Data::Text(text), SIGNED_PACK);

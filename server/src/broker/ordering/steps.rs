@@ -3,7 +3,7 @@
 
 use crate::broker::adapter::LogPlace;
 use crate::broker::envelope::{Envelope, MessageId};
-use crate::broker::inward::publish_of;
+use crate::broker::inward::{HeardFrom, publish_of};
 use crate::broker::node::ClusterNode;
 use crate::broker::ordering::entry::OrderedEntry;
 use shardcast_engine::{
@@ -114,7 +114,7 @@ fn publish_of_entry(
     entry: &OrderedEntry,
 ) -> Option<Publish> {
     let envelope = Envelope::read(&entry.payload).ok()?;
-    let (target, publish) = publish_of(node, &envelope).ok()?;
+    let (target, publish) = publish_of(node, &envelope, HeardFrom::Log).ok()?;
     if target != Target::Room(room) {
         return None;
     }

@@ -110,9 +110,15 @@ impl Served {
     /// A call of the admin port with a body in JSON: status and body.
     #[track_caller]
     pub fn call(&self, path: &str, json: &str) -> (u16, String) {
+        self.call_with(path, "", json)
+    }
+
+    /// The same with more header lines, each with its end.
+    #[track_caller]
+    pub fn call_with(&self, path: &str, lines: &str, json: &str) -> (u16, String) {
         let length = json.len();
         self.exchange(&format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{lines}\
              Content-Length: {length}\r\nConnection: close\r\n\r\n{json}"
         ))
     }

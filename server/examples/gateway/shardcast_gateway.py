@@ -36,7 +36,7 @@ SCHEMA = {
         9: ("expires_ms", int),
     },
     "Reject": {1: ("code", str), 2: ("message", str), 3: ("retry_after_ms", int)},
-    "Publish": {1: ("room", str), 2: ("user", str), 3: ("connection", str), 4: ("everyone", bool), 5: ("event", str), 6: ("data", "json"), 7: ("except", str)},
+    "Publish": {1: ("room", str), 2: ("user", str), 3: ("connection", str), 4: ("everyone", bool), 5: ("event", str), 6: ("data", "json"), 7: ("except", str), 8: ("traceparent", str)},
     "Command": {1: ("id", int), 2: ("publish", "Publish"), 3: ("disconnect", "Disconnect"), 4: ("join", "Membership"), 5: ("leave", "Membership")},
     "Disconnect": {1: ("connection", str), 2: ("user", str), 3: ("code", int), 4: ("reason", str)},
     "Membership": {1: ("connection", str), 2: ("rooms", [str])},

@@ -35,6 +35,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use shardcast_engine::Refused;
 use shardcast_protocol::dialect::{Code, Problem};
+use shardcast_protocol::trace_parent::TraceParent;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -69,6 +70,8 @@ pub(crate) struct Asked {
     pub(crate) name: String,
     pub(crate) uri: Uri,
     pub(crate) body: Bytes,
+    /// What the caller has it belong to (`traceparent`).
+    pub(crate) trace: Option<TraceParent>,
 }
 
 impl Asked {

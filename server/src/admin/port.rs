@@ -33,6 +33,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use shardcast_protocol::trace_parent::TraceParent;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -198,6 +199,7 @@ async fn call(
         _ => None,
     };
     let uri = request.uri().clone();
+    let trace = trace_in(request.headers());
     let body = match body_of(request).await {
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
@@ -206,6 +208,7 @@ async fn call(
         name: named.unwrap_or_default(),
         uri,
         body,
+        trace,
     };
     let outcome = match operation.audited {
         Audited::No => (operation.run)(api, asked).await,
@@ -215,6 +218,12 @@ async fn call(
         Ok(answer) => json_of(answer.get().to_owned()),
         Err(problem) => problem.into_response(),
     }
+}
+
+/// The trace that a caller has its call belong to.
+fn trace_in(headers: &HeaderMap) -> Option<TraceParent> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    TraceParent::parse(text.trim())
 }
 
 async fn body_of(request: Request) -> Result<Bytes, AdminProblem> {

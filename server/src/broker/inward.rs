@@ -266,7 +266,9 @@ pub(crate) fn publish_of<'e>(
     let content = content_of_elsewhere(is_present, &publication, added, bytes_max);
     let content = content.ok_or(Fate::Refused)?;
     let trace = match (from, &shared.tracer) {
-        (HeardFrom::Node, Some(_)) => trace_of(envelope.data, envelope.encoding),
+        (HeardFrom::Node, Some(tracer)) if tracer.follows() => {
+            trace_of(envelope.data, envelope.encoding)
+        }
         (HeardFrom::Node | HeardFrom::Log, _) => None,
     };
     let publish = Publish::new(match trace {

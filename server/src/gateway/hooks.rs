@@ -158,6 +158,7 @@ impl GatewayHooks {
             TraceParent::parse(text.trim())
         });
         let trace = self.decide_trace(trace, "gateway connect");
+        let context = trace.context;
         let answer = match self.gateway.decide(EventKind::Connect, event, trace).await {
             GatewayDecision::LetThrough => return Ok(identity.into()),
             GatewayDecision::Rejected(problem) | GatewayDecision::Undecided(problem) => {
@@ -168,7 +169,7 @@ impl GatewayHooks {
         let admitted = admitted_of(&answer, identity);
         let unusable = |why| answers::refusal_of(&self.unusable(EventKind::Connect, why));
         let admitted = admitted.map_err(unusable)?;
-        self.publish_all(&answer).await;
+        self.publish_all(&answer, context).await;
         Ok(admitted)
     }
 
@@ -178,13 +179,14 @@ impl GatewayHooks {
             ..self.event_of(EventKind::Join, attempt.connection())
         };
         let trace = self.child(attempt.connection(), "gateway join");
+        let context = trace.context;
         match self.gateway.decide(EventKind::Join, event, trace).await {
             GatewayDecision::LetThrough => Ok(()),
             GatewayDecision::Rejected(problem) | GatewayDecision::Undecided(problem) => {
                 Err(problem.into())
             }
             GatewayDecision::Accepted(answer) => {
-                self.publish_all(&answer).await;
+                self.publish_all(&answer, context).await;
                 Ok(())
             }
         }
@@ -201,6 +203,7 @@ impl GatewayHooks {
             ..self.event_of(EventKind::Publish, attempt.connection())
         };
         let trace = self.child(attempt.connection(), "gateway publish");
+        let context = trace.context;
         let answer = match self.gateway.decide(EventKind::Publish, event, trace).await {
             GatewayDecision::LetThrough => return Ok(Verdict::Accept),
             GatewayDecision::Rejected(problem) | GatewayDecision::Undecided(problem) => {
@@ -208,7 +211,7 @@ impl GatewayHooks {
             }
             GatewayDecision::Accepted(answer) => answer,
         };
-        self.publish_all(&answer).await;
+        self.publish_all(&answer, context).await;
         match (answer.instead, &answer.data) {
             (true, _) => Ok(Verdict::Swallow),
             (false, None) => Ok(Verdict::Accept),
@@ -234,9 +237,10 @@ impl GatewayHooks {
         };
         let trace = cx.trace.map(TraceContext::parent);
         let trace = self.decide_trace(trace, "gateway rpc");
+        let context = trace.context;
         match self.gateway.decide(EventKind::Rpc, event, trace).await {
             GatewayDecision::Accepted(answer) => {
-                self.publish_all(&answer).await;
+                self.publish_all(&answer, context).await;
                 Ok(answers::encoded(&answer, cx.dialect().encoding()))
             }
             GatewayDecision::Rejected(problem) | GatewayDecision::Undecided(problem) => {
@@ -297,9 +301,9 @@ impl GatewayHooks {
 
     /// What the backend publishes besides, as a part of the call. That fails for itself: the decision
     /// stands.
-    pub(super) async fn publish_all(&self, answer: &Answer) {
+    pub(super) async fn publish_all(&self, answer: &Answer, trace: Option<TraceContext>) {
         for publish in &answer.publish {
-            if let Err(failure) = self.orders.publish(publish).await {
+            if let Err(failure) = self.orders.publish(publish, trace).await {
                 tracing::warn!(%failure, "what the backend publishes with an answer is not published");
             }
         }

@@ -11,11 +11,14 @@ use crate::gateway::wire::{
 };
 use crate::session::handle::Handle;
 use crate::session::identity::Identity;
+use crate::traces::tracer::{RequestTrace, TraceContext};
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, unavailable};
 use serde_json::value::RawValue;
+use shardcast_engine::SpanKind;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_protocol::dialect::{Code, Problem};
+use shardcast_protocol::trace_parent::TraceParent;
 use std::sync::OnceLock;
 
 /// See above.
@@ -44,7 +47,7 @@ impl Orders {
     /// Does what is ordered.
     pub(crate) async fn obey(&self, command: BackendCommand) -> CommandDone {
         let (name, obeyed) = match command.what {
-            Some(Order::Publish(publish)) => ("publish", self.publish(&publish).await),
+            Some(Order::Publish(publish)) => ("publish", self.publish(&publish, None).await),
             Some(Order::Disconnect(whom)) => ("disconnect", self.disconnect(&whom).await),
             Some(Order::Join(membership)) => ("join", self.join(&membership).await),
             Some(Order::Leave(membership)) => ("leave", self.leave(&membership).await),
@@ -69,8 +72,30 @@ impl Orders {
         }
     }
 
-    /// Sends an event to clients.
-    pub(crate) async fn publish(&self, asked: &Publish) -> Result<(), Failure> {
+    /// Sends an event to clients, as a part of the trace that it names, or else of this one.
+    pub(crate) async fn publish(
+        &self,
+        asked: &Publish,
+        trace: Option<TraceContext>,
+    ) -> Result<(), Failure> {
+        let tracer = self.handle()?.shared.tracer.as_ref();
+        let own = asked.traceparent.as_deref().and_then(TraceParent::parse);
+        let own = own.map(TraceContext::of_trusted);
+        let step = ("publish", SpanKind::Server);
+        let mut trace = RequestTrace::of_trusted(tracer, own.or(trace), step);
+        if let (Some(step), Some(room)) = (&mut trace.step, &asked.room) {
+            step.note("messaging.destination.name", &**room);
+        }
+        let published = self.publish_within(asked, trace.context).await;
+        trace.end(published.as_ref().err().map(|_| "failed"));
+        published
+    }
+
+    async fn publish_within(
+        &self,
+        asked: &Publish,
+        trace: Option<TraceContext>,
+    ) -> Result<(), Failure> {
         let handle = self.handle()?;
         let data: Box<RawValue> = match asked.data.as_deref() {
             None => RawValue::NULL.to_owned(),
@@ -95,7 +120,7 @@ impl Orders {
             Some(except) => emit.except(id_of(except)?),
             None => emit,
         };
-        emit.emit(&asked.event, &data).await
+        emit.within(trace).emit(&asked.event, &data).await
     }
 
     async fn disconnect(&self, asked: &Disconnect) -> Result<(), Failure> {

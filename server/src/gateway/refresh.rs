@@ -35,13 +35,14 @@ impl GatewayHooks {
     async fn decide_refresh(&self, question: RefreshQuestion) -> RefreshOutcome {
         let event = self.event_of_question(&question);
         let trace = self.decide_trace(None, "gateway refresh");
+        let context = trace.context;
         match self.gateway.decide(EventKind::Refresh, event, trace).await {
             GatewayDecision::LetThrough => RefreshOutcome::LetThrough,
             GatewayDecision::Rejected(problem) => RefreshOutcome::Refused(problem),
             GatewayDecision::Undecided(problem) => RefreshOutcome::Undecided(problem),
             GatewayDecision::Accepted(answer) => match grant_of(&answer, &question.identity) {
                 Ok(grant) => {
-                    self.publish_all(&answer).await;
+                    self.publish_all(&answer, context).await;
                     RefreshOutcome::Granted(grant)
                 }
                 Err(why) => RefreshOutcome::Undecided(self.unusable(EventKind::Refresh, why)),

@@ -269,6 +269,9 @@ pub(crate) struct Publish {
     #[prost(string, optional, tag = "7")]
     #[serde(default)]
     pub(crate) except: Option<String>,
+    #[prost(string, optional, tag = "8")]
+    #[serde(default)]
+    pub(crate) traceparent: Option<String>,
 }
 
 /// What the backend has the server do.

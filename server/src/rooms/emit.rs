@@ -7,6 +7,7 @@ use crate::session::background::Background;
 use crate::session::context::Context;
 use crate::session::handle::{Handle, ShardTask};
 use crate::session::retry::{Queue, place_in};
+use crate::traces::tracer::TraceContext;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::Failure;
 use serde::Serialize;
@@ -22,6 +23,7 @@ pub struct Emit<'e, S> {
     targets: Targets<'e>,
     except: Option<ConnectionId>,
     keys: Keys<'e>,
+    trace: Option<TraceContext>,
 }
 
 /// The methods that begin an event.
@@ -76,7 +78,13 @@ impl<'e, S> Emit<'e, S> {
             targets,
             except: None,
             keys: Keys::default(),
+            trace: None,
         }
+    }
+
+    /// The event is a part of a trace.
+    pub(crate) fn within(self, trace: Option<TraceContext>) -> Emit<'e, S> {
+        Emit { trace, ..self }
     }
 
     /// Leaves one connection out.
@@ -137,7 +145,7 @@ impl<'e, 'c> Emit<'e, &'e mut Context<'c>> {
         data: &T,
     ) -> Result<(&'e mut Context<'c>, Vec<Outgoing<'e>>), Failure> {
         let cx = self.sender;
-        let event = EncodedEvent::new(cx.shared, cx.dialect(), event, data)?;
+        let event = EncodedEvent::new(cx.shared, cx.dialect(), event, data)?.within(self.trace);
         let all = all_of(&event, self.targets, self.except, self.keys)?;
         Ok((cx, all))
     }
@@ -185,8 +193,9 @@ impl Emit<'_, &mut Context<'_>> {
             targets,
             except,
             keys,
+            trace,
         } = self;
-        let event = EncodedEvent::new(cx.shared, cx.dialect(), event, data)?;
+        let event = EncodedEvent::new(cx.shared, cx.dialect(), event, data)?.within(trace);
         for recipients in targets.each() {
             match event.to(recipients, except, keys)? {
                 Some(Outgoing::Publish(target, publish)) => cx.engine.publish(target, publish)?,
@@ -239,7 +248,8 @@ impl Emit<'_, Handle> {
         event: &'n str,
         data: &T,
     ) -> Result<EncodedEvent<'n>, Failure> {
-        EncodedEvent::new(&self.sender.shared, Dialect::NativeJson, event, data)
+        let event = EncodedEvent::new(&self.sender.shared, Dialect::NativeJson, event, data)?;
+        Ok(event.within(self.trace))
     }
 }
 

@@ -8,10 +8,12 @@ use crate::rooms::entry;
 use crate::rooms::keys::Keys;
 use crate::session::identity::Identity;
 use crate::session::shared::Shared;
+use crate::traces::tracer::TraceContext;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::encoding::{self, Nesting, Wrote};
 use crate::wire::failure::{BAD_USER, Failure};
 use crate::wire::publication::{self, Added};
+use crate::wire::traced::TracedData;
 use serde::Serialize;
 use shardcast_engine::{Content, Publication, PublicationKind, Publish, Target, Topic};
 use shardcast_protocol::dialect::{Code, Dialect, Encoding, Problem};
@@ -55,6 +57,8 @@ pub(crate) struct EncodedEvent<'e> {
     dialect: Dialect,
     name: &'e str,
     data: Vec<u8>,
+    /// What it belongs to.
+    trace: Option<TraceContext>,
 }
 
 impl<'e> EncodedEvent<'e> {
@@ -83,7 +87,13 @@ impl<'e> EncodedEvent<'e> {
             dialect,
             name,
             data: bytes,
+            trace: None,
         })
+    }
+
+    /// The same as a part of a trace, which all but single connections are told of.
+    pub(crate) fn within(self, trace: Option<TraceContext>) -> EncodedEvent<'e> {
+        EncodedEvent { trace, ..self }
     }
 
     /// What leaves; nothing, if the only recipient is the connection that is left out.
@@ -111,7 +121,7 @@ impl<'e> EncodedEvent<'e> {
             Recipients::Everyone => (Target::Everyone, None),
             Recipients::Connection(connection) if Some(connection) == except => return Ok(None),
             Recipients::Connection(connection) => {
-                let content = self.content(None, self.name)?;
+                let content = self.content(None, self.name, None)?;
                 return Ok(Some(Outgoing::Message(connection, content)));
             }
         };
@@ -123,7 +133,7 @@ impl<'e> EncodedEvent<'e> {
             None => None,
         };
         let name = entry.as_deref().unwrap_or(self.name);
-        let publish = Publish::new(self.content(room, name)?);
+        let publish = Publish::new(self.content(room, name, self.trace)?);
         let publish = match (&room, recipients) {
             (Some(room), _) => keys.keep(publish, room)?,
             (None, Recipients::User(_)) => self.shared.waiting(publish),
@@ -137,9 +147,19 @@ impl<'e> EncodedEvent<'e> {
     }
 
     /// What is sent to a room, or elsewhere.
-    fn content(&self, room: Option<ResolvedRoom<'_>>, name: &str) -> Result<Content, Failure> {
+    fn content(
+        &self,
+        room: Option<ResolvedRoom<'_>>,
+        name: &str,
+        trace: Option<TraceContext>,
+    ) -> Result<Content, Failure> {
         let data = encoding::written(self.dialect.encoding(), &self.data);
         let (data, data_encoding) = publication::data_of(data);
+        let traced = trace.map(|trace| TracedData::new(trace.parent(), (data, data_encoding)));
+        let (data, data_encoding) = match &traced {
+            Some(traced) => traced.as_data(),
+            None => (data, data_encoding),
+        };
         let publication = Publication {
             topic: room.map(|room| Topic::Room(room.name())),
             kind: PublicationKind::Event { name },
@@ -155,7 +175,10 @@ impl<'e> EncodedEvent<'e> {
         let debugging = &shared.debugging;
         let is_debugged = |room: &ResolvedRoom<'_>| debugging.has_room(room.name());
         let debugged = room.filter(|room| debugging.is_on() && is_debugged(room));
-        Ok(match debugged.and_then(|_| debugging.trace()) {
+        // What is recorded anyway is logged as it is.
+        let recorded = trace.and_then(TraceContext::recorded);
+        let recorded = recorded.or_else(|| debugged.and_then(|_| debugging.trace()));
+        Ok(match recorded {
             Some(trace) => content.traced(trace),
             None => content,
         })

@@ -48,6 +48,14 @@ pub(crate) enum TraceContext {
 }
 
 impl TraceContext {
+    /// What a caller says whose word counts: its flag says whether it is recorded.
+    pub(crate) fn of_trusted(parent: TraceParent) -> TraceContext {
+        match parent.is_sampled() {
+            true => TraceContext::Recorded(parent),
+            false => TraceContext::PassedOn(parent),
+        }
+    }
+
     /// What whoever comes next is told.
     pub(crate) fn parent(self) -> TraceParent {
         match self {
@@ -102,6 +110,11 @@ impl Tracer {
         rules.follows.store(follows, Ordering::Relaxed);
     }
 
+    /// Whether what others say of a request decides whether it is recorded.
+    pub(crate) fn follows(&self) -> bool {
+        self.rules.follows.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn sink(&self) -> &TraceSink {
         &self.sink
     }
@@ -114,7 +127,7 @@ impl Tracer {
         (name, kind): (&'static str, SpanKind),
         random: impl FnOnce() -> u64,
     ) -> RequestTrace {
-        let followed = asked.filter(|_| self.rules.follows.load(Ordering::Relaxed));
+        let followed = asked.filter(|_| self.follows());
         let is_recorded = match followed {
             Some(parent) => parent.is_sampled(),
             None => {
@@ -183,6 +196,27 @@ impl Tracer {
 }
 
 impl RequestTrace {
+    /// Of a caller whose word counts whatever clients may say: an operator, the backend, or this
+    /// server where it has decided before.
+    pub(crate) fn of_trusted(
+        tracer: Option<&Tracer>,
+        asked: Option<TraceContext>,
+        step: (&'static str, SpanKind),
+    ) -> RequestTrace {
+        match (tracer, asked) {
+            (None, asked) => RequestTrace::passed_on(asked.map(TraceContext::parent).as_ref()),
+            (Some(tracer), Some(_)) => tracer.child_of(asked, step),
+            (Some(tracer), None) => tracer.decide(None, step, || fastrand::u64(..)),
+        }
+    }
+
+    /// It was done, or not, for this reason.
+    pub(crate) fn end(self, failure: Option<&str>) {
+        if let (Some(mut step), Some(why)) = (self.step, failure) {
+            step.fail(why);
+        }
+    }
+
     /// Of a request that is not recorded: what its caller said goes on.
     pub(crate) fn passed_on(asked: Option<&TraceParent>) -> RequestTrace {
         RequestTrace {

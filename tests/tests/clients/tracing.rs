@@ -5,9 +5,11 @@
 use crate::installed::python_script;
 use serde_json::{Value, json};
 use shardcast_patience::{Program, wait_until};
-use shardcast_tests::{Client, Served};
+use shardcast_tests::{Client, PATIENCE, Served};
 use std::collections::BTreeSet;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{fs, process};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -435,4 +437,126 @@ fn a_collector_that_is_silent_or_gone_costs_nobody_anything() {
         let (code, log) = served.end();
         assert_eq!(code, Some(0), "{log}");
     }
+}
+
+/// An operator is trusted whatever clients may say.
+#[test]
+fn a_publish_of_an_operator_is_followed() {
+    let mut collector = Collector::start("ok");
+    let served = collector.serve("0", "callers = \"ignore\"\n");
+    let mut member = Client::native_at(served.address("ws"));
+    member.join("r");
+    let header = format!("traceparent: 00-{TRACE}-{CALLER}-01\r\n");
+    let call = |path, json| served.call_with(path, &header, json);
+    for (path, json) in [
+        ("/api/publish", r#"{"room":"r","data":[1]}"#),
+        (
+            "/api/batch",
+            r#"{"requests":[{"publish":{"room":"r","data":[1]}}]}"#,
+        ),
+    ] {
+        let (status, answer) = call(path, json);
+        assert_eq!(status, 200, "{answer}");
+        let spans = collector.lines(3);
+        let publish = named(&spans, "publish");
+        assert_eq!(
+            (&publish["trace"], &publish["parent"]),
+            (&json!(TRACE), &json!(CALLER))
+        );
+        assert_eq!(publish["error"], Value::Null);
+        assert_eq!(publish["attributes"]["messaging.destination.name"], "r");
+        is_part(named(&spans, "home"), publish);
+        is_part(named(&spans, "deliver"), named(&spans, "home"));
+        let message: Value = serde_json::from_str(&member.hear()).expect("JSON");
+        let id = publish["id"].as_str().expect("an id");
+        assert_eq!(message["traceparent"], format!("00-{TRACE}-{id}-01"));
+    }
+    // What is refused is recorded, too, and what belongs to no trace is not.
+    assert_eq!(call("/api/publish", r#"{"room":"","data":1}"#).0, 400);
+    let refused = collector.next();
+    assert_eq!(
+        (&refused["span"], &refused["error"]),
+        (&json!("publish"), &json!("400"))
+    );
+    let plain = r#"{"room":"r","data":2}"#;
+    assert_eq!(served.call("/api/publish", plain).0, 200);
+    let message: Value = serde_json::from_str(&member.hear()).expect("JSON");
+    assert_eq!(message.get("traceparent"), None, "{message}");
+}
+
+/// A broker that is there, or why not.
+fn broker() -> Option<(Program, u16)> {
+    if process::Command::new("redis-server")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        shardcast_patience::leave_out("traces over nodes: redis-server is missing");
+        return None;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    drop(listener);
+    let mut command = process::Command::new("redis-server");
+    command.args([
+        "--port",
+        &port.to_string(),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+    ]);
+    let program = Program::start(&mut command);
+    wait_until("the broker listens", || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    Some((program, port))
+}
+
+#[test]
+fn a_publish_is_followed_to_another_node() {
+    let Some((_broker, port)) = broker() else {
+        return;
+    };
+    let mut collector = Collector::start("ok");
+    let [near, far] = ["near", "far"].map(|name| {
+        let cluster = format!(
+            "[cluster]\nbroker = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\nnode = \"{name}\"\n"
+        );
+        collector.serve("0", &cluster)
+    });
+    let mut ann = Client::native_at(near.address("ws"));
+    let mut member = Client::native_at(far.address("ws"));
+    member.join("r");
+    // Until the broker knows who wants to hear of the room.
+    let hasty = Some(Duration::from_millis(100));
+    member.stream().set_read_timeout(hasty).expect("not zero");
+    wait_until("the other node hears", || {
+        ann.ask(r#"{"type":"publish","id":1,"room":"r","data":0}"#);
+        member.try_hear().is_ok()
+    });
+    let patience = member.stream().set_read_timeout(Some(PATIENCE));
+    patience.expect("not zero");
+    ann.say(&broadcast(1, &format!("00-{TRACE}-{CALLER}-01")));
+    let message = loop {
+        let message: Value = serde_json::from_str(&member.hear()).expect("JSON");
+        if message["data"] != 0 {
+            break message;
+        }
+    };
+    assert_eq!(message["data"], json!([1]));
+    let spans = collector.lines(4);
+    let publish = named(&spans, "publish");
+    let id = publish["id"].as_str().expect("an id");
+    assert_eq!(message["traceparent"], format!("00-{TRACE}-{id}-01"));
+    // Both nodes have given it a place; the other one has a member.
+    let homes = spans.iter().filter(|span| span["span"] == "home");
+    let homes: Vec<&Value> = homes.collect();
+    assert_eq!(homes.len(), 2, "{spans:?}");
+    for home in &homes {
+        is_part(home, publish);
+    }
+    let deliver = named(&spans, "deliver");
+    assert_eq!(deliver["attributes"]["shardcast.delivered"], 1);
+    assert!(homes.iter().any(|home| home["id"] == deliver["parent"]));
 }

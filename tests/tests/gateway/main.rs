@@ -13,6 +13,7 @@ mod notices;
 mod orders;
 mod refresh;
 mod reload;
+mod traced;
 
 use backend::Place;
 use shardcast_tests::{Raw, Served, upgrade_with};

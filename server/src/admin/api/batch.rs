@@ -16,6 +16,7 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use shardcast_protocol::trace_parent::TraceParent;
 
 /// Calls.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -82,7 +83,11 @@ impl BatchItem {
 }
 
 impl AdminApi {
-    pub(crate) async fn batch(&self, call: BatchCall) -> Result<BatchAnswer, AdminProblem> {
+    pub(crate) async fn batch(
+        &self,
+        call: BatchCall,
+        trace: Option<TraceParent>,
+    ) -> Result<BatchAnswer, AdminProblem> {
         if call.requests.len() > BatchCall::REQUESTS_MAX {
             return Err(AdminProblem::bad_request("a batch has at most 10000 calls"));
         }
@@ -92,7 +97,7 @@ impl AdminApi {
         for request in call.requests {
             match request {
                 BatchRequest::Publish(publish) => {
-                    under_way.push(self.begin_publish(publish).await);
+                    under_way.push(self.begin_publish(publish, trace).await);
                 }
                 other => {
                     end(&mut under_way, &mut answers).await;
@@ -115,7 +120,7 @@ impl AdminApi {
 
     async fn one_of_batch(&self, request: BatchRequest) -> Called {
         match request {
-            BatchRequest::Publish(call) => answered(&self.publish(call).await?),
+            BatchRequest::Publish(call) => answered(&self.publish(call, None).await?),
             BatchRequest::Join(call) => answered(&self.join(call).await?),
             BatchRequest::Leave(call) => answered(&self.leave(call).await?),
             BatchRequest::Disconnect(call) => answered(&self.disconnect(call).await?),

@@ -90,10 +90,10 @@ macro_rules! operation {
 pub(crate) static OPERATIONS: &[Operation] = &[
     operation!(Post "/api/publish" "publish" "Publishes to a room, several, a user or everyone",
         Takes::Body(schema::<PublishCall>) => PublishAnswer, No,
-        |api, asked| api.publish(asked.read()?).await?),
+        |api, asked| api.publish(asked.read()?, asked.trace).await?),
     operation!(Post "/api/batch" "batch" "Does several calls in their order",
         Takes::Body(schema::<BatchCall>) => BatchAnswer, Parts,
-        |api, asked| api.batch(asked.read()?).await?),
+        |api, asked| api.batch(asked.read()?, asked.trace).await?),
     operation!(Post "/api/join" "join" "Puts a connection, or all of a user's, into a room",
         Takes::Body(schema::<MembershipCall>) => JoinedMany, Yes,
         |api, asked| api.join(asked.read()?).await?),

@@ -10,15 +10,18 @@ use crate::rooms::event::{EncodedEvent, Outgoing, Recipients};
 use crate::rooms::keys::Keys;
 use crate::session::handle::Handle;
 use crate::session::pending::Awaited;
+use crate::traces::tracer::{RequestTrace, TraceContext};
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{NO_ORDER, map_full, unavailable};
 use crate::wire::position::epoch_text;
+use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use shardcast_engine::{Repeat, Report};
+use shardcast_engine::{Repeat, Report, SpanKind};
 use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::dialect::centrifuge::PUBLICATION;
+use shardcast_protocol::trace_parent::TraceParent;
 use tokio::sync::oneshot;
 
 /// What is published, and to whom: one of `room`, `rooms`, `user` and `everyone`.
@@ -101,22 +104,47 @@ impl PublishCall {
 }
 
 impl AdminApi {
-    pub(crate) async fn publish(&self, call: PublishCall) -> Result<PublishAnswer, AdminProblem> {
-        self.begin_publish(call).await?.end().await
+    pub(crate) async fn publish(
+        &self,
+        call: PublishCall,
+        trace: Option<TraceParent>,
+    ) -> Result<PublishAnswer, AdminProblem> {
+        self.begin_publish(call, trace).await?.end().await
     }
 
-    /// Hands a publish over.
+    /// Hands a publish over, as a part of a trace.
     ///
     /// # Errors
     /// Nothing was published.
     pub(crate) async fn begin_publish(
         &self,
         call: PublishCall,
+        trace: Option<TraceParent>,
+    ) -> Result<PublishUnderWay, AdminProblem> {
+        let tracer = self.handle.shared.tracer.as_ref();
+        let asked = trace.map(TraceContext::of_trusted);
+        let mut trace = RequestTrace::of_trusted(tracer, asked, ("publish", SpanKind::Server));
+        if let Some(step) = &mut trace.step {
+            if let Some(room) = &call.room {
+                step.note("messaging.destination.name", &**room);
+            }
+            step.note("messaging.message.body.size", call.data.get().len() as u64);
+        }
+        let begun = self.hand_over(&call, trace.context).await;
+        let failure = begun.as_ref().err().map(|problem| problem.status());
+        trace.end(failure.as_ref().map(StatusCode::as_str));
+        begun
+    }
+
+    async fn hand_over(
+        &self,
+        call: &PublishCall,
+        trace: Option<TraceContext>,
     ) -> Result<PublishUnderWay, AdminProblem> {
         let except = call.except.as_deref().map(connection_of).transpose()?;
         let name = call.event.as_deref().unwrap_or(PUBLICATION);
         let shared = &self.handle.shared;
-        let event = EncodedEvent::new(shared, Dialect::NativeJson, name, &call.data)?;
+        let event = EncodedEvent::new(shared, Dialect::NativeJson, name, &call.data)?.within(trace);
         let keys = Keys {
             idempotency: call.key.as_deref(),
             conflation: None,

@@ -299,8 +299,8 @@ impl GatewayHooks {
         }
     }
 
-    /// What the backend publishes besides, as a part of the call. That fails for itself: the decision
-    /// stands.
+    /// What the backend publishes besides, as a part of the call. That fails for itself: the
+    /// decision stands.
     pub(super) async fn publish_all(&self, answer: &Answer, trace: Option<TraceContext>) {
         for publish in &answer.publish {
             if let Err(failure) = self.orders.publish(publish, trace).await {

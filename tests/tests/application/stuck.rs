@@ -1,5 +1,5 @@
-//! A handler that blocks its shard: the server says which shard, counts for how long, and others are
-//! served; and all is well when it goes on.
+//! A handler that blocks its shard: the server says which shard, counts for how long, and others
+//! are served; and all is well when it goes on.
 
 use shardcast::{App, Server};
 use shardcast_engine::TickPhase;

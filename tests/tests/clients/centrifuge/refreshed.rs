@@ -1,5 +1,5 @@
-//! Sessions that a backend has given an end, as SDKs meet them: those that it has go on are heard of
-//! no more, and the others end as SDKs know it.
+//! Sessions that a backend has given an end, as SDKs meet them: those that it has go on are heard
+//! of no more, and the others end as SDKs know it.
 
 use super::{Format, Sdk};
 use serde_json::json;

@@ -105,7 +105,7 @@ impl Log {
     ) -> Range {
         let mut start = reader.next.max(self.first());
         if let ReadMode::Again { until } = reader.reading
-            && start > until + 1
+            && start > until
         {
             return Range::nothing_again(reader, until);
         }
@@ -139,14 +139,12 @@ impl Log {
                 }
                 Range::by_key(by_key)
             }
-            ReadMode::Again { until } if until >= start => {
+            ReadMode::Again { until } => {
                 Range::by_key(self.again(reader, start..until + 1, now, bytes_max, make))
             }
-            ReadMode::All
-            | ReadMode::NewestByKey { .. }
-            | ReadMode::Newest
-            | ReadMode::Nothing
-            | ReadMode::Again { .. } => self.all_from(reader, start, now, bytes_max, make),
+            ReadMode::All | ReadMode::NewestByKey { .. } | ReadMode::Newest | ReadMode::Nothing => {
+                self.all_from(reader, start, now, bytes_max, make)
+            }
         };
         // What a newcomer would have been sent of the time before it joined does not count.
         if let ReadMode::NewestByKey { until } = reader.reading {

@@ -557,3 +557,50 @@ fn what_was_lost_is_counted_in_publications() {
     pair.log.begin(78, 1);
     assert_eq!(pair.log.jumps().len(), 0);
 }
+
+/// A member that is late is sent again what it was sent, and nothing that was published since: that
+/// comes behind it, as new.
+#[test]
+fn what_comes_again_was_there_before() {
+    let mut random = Rng::with_seed(10);
+    let mut pair = Pair::new(LogOptions {
+        publications_max: 3,
+        ..LogOptions::default()
+    });
+    for _ in 0..10 {
+        pair.publish(&mut random);
+    }
+    assert_eq!(pair.log.first(), 8);
+    let missed = |count| {
+        let reason = MissedReason::Unacknowledged;
+        (count > 0).then_some(Missed { count, reason })
+    };
+    for (next, until, again, expected_next, lost) in [
+        (5, 6, 0..0, 7, 2),
+        // The log begins right behind what the member was sent.
+        (5, 7, 0..0, 8, 3),
+        (7, 7, 0..0, 8, 1),
+        (5, 8, 8..9, 9, 3),
+        (8, 9, 8..10, 10, 0),
+        (5, 10, 8..11, 11, 3),
+    ] {
+        let reader = Reader {
+            who: address(2),
+            encoding: EncodingId::FIRST,
+            next,
+            reading: ReadMode::Again { until },
+        };
+        let range = pair.read(&reader, 1 << 20);
+        let texts: Vec<String> = range.spans.iter().flat_map(texts_of).collect();
+        let expected = again.filter_map(|ordinal: u64| {
+            let known = &pair.known[ordinal as usize - 1];
+            text_of(EncodingId::FIRST, &known.text, known.offset)
+        });
+        assert_eq!(texts, expected.collect::<Vec<_>>(), "{reader:?}");
+        assert_eq!(
+            (range.next, range.missed),
+            (expected_next, missed(lost)),
+            "{reader:?}"
+        );
+    }
+}

@@ -198,7 +198,7 @@ impl Core {
             Progress::UpToDate => {
                 let (slots, now) = (&mut self.connections.slots, self.connections.now);
                 self.topics.end_reading(slots, who, subscribers);
-                self.topics.mark_acks(mail, subscribers, now);
+                self.topics.mark_acks(mail, who, subscribers, now);
             }
             Progress::More => self.topics.go_on_reading(who, subscribers, range.next),
         }

@@ -57,18 +57,20 @@ impl Topics {
         Ok(())
     }
 
-    /// A member acknowledges from here on.
+    /// A member acknowledges from here on: it has everything up to the first of these ordinals, and
+    /// is sent first what is up to the second.
     pub(super) fn expect_acks(
         &mut self,
         who: Ticket,
         subscribers: u32,
         rule: AckRule,
-        (acked, jumps): (u64, Jumps),
+        (acked, last): (u64, u64),
+        jumps: Jumps,
     ) {
         let local = self.local.subscribers(subscribers);
         let log = local.log.as_mut().expect("it has just heard of the log");
         let acks = log.acks.get_or_insert_with(|| Box::new(Acks::new(rule)));
-        acks.insert(who, acked, jumps);
+        acks.insert(who, acked, last, jumps);
         self.ack_times.begin_use();
     }
 
@@ -95,10 +97,16 @@ impl Topics {
         }
     }
 
-    /// What was published up to now has its deadline from now on.
-    pub(crate) fn mark_acks(&mut self, mail: &mut Mailbox, subscribers: u32, now: Millis) {
+    /// A member has been sent the log up to its end: what that was has its deadline from now on.
+    pub(crate) fn mark_acks(
+        &mut self,
+        mail: &mut Mailbox,
+        who: Ticket,
+        subscribers: u32,
+        now: Millis,
+    ) {
         if self.ack_times.is_used() {
-            self.with_acks(mail, subscribers, |acks, _| acks.mark(now));
+            self.with_acks(mail, subscribers, |acks, _| acks.caught_up(who, now));
         }
     }
 

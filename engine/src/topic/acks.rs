@@ -133,14 +133,16 @@ impl Acks {
         }
     }
 
-    /// A connection becomes a member, which has everything up to an ordinal, of a log whose offsets
-    /// jump like this.
-    pub(crate) fn insert(&mut self, who: Ticket, acked: u64, jumps: Jumps) {
+    /// A connection becomes a member, which has everything up to an ordinal, of a log whose newest
+    /// publication has the ordinal `last` and whose offsets jump like this. What is between them it
+    /// is sent first.
+    pub(crate) fn insert(&mut self, who: Ticket, acked: u64, last: u64, jumps: Jumps) {
+        debug_assert!(acked <= last);
         match self.members.is_empty() {
             true => self.jumps = jumps,
             false => self.jumps.learn(jumps),
         }
-        self.last = self.last.max(acked);
+        self.last = self.last.max(last);
         self.places.insert(who.slot, self.members.len() as u32);
         self.members.push(AckMember {
             who,
@@ -211,6 +213,18 @@ impl Acks {
     /// Something was published here.
     pub(crate) fn reach(&mut self, ordinal: u64, now: Millis) {
         self.last = self.last.max(ordinal);
+        self.mark(now);
+    }
+
+    /// A member has been sent the log up to its end. If it has joined with a part of that, it has
+    /// its whole time from now on, whenever the others have to acknowledge.
+    pub(crate) fn caught_up(&mut self, who: Ticket, now: Millis) {
+        if let Some(place) = self.places.get(&who.slot) {
+            let member = &mut self.members[*place as usize];
+            if member.not_before == 0 {
+                member.not_before = now + self.rule.timeout_ms;
+            }
+        }
         self.mark(now);
     }
 
@@ -414,6 +428,13 @@ impl AckTimes {
         }
         if let Some(at) = next {
             self.times.insert((at, subscribers));
+        }
+    }
+
+    /// A topic's members do not acknowledge any more.
+    pub(crate) fn forget(&mut self, subscribers: u32, acks: &Acks) {
+        if let Some(at) = acks.scheduled {
+            self.times.remove(&(at, subscribers));
         }
     }
 

@@ -43,19 +43,18 @@ impl Topics {
                 acks: None,
             })
         });
-        if log.epoch != joined.answer.position.epoch {
-            // The topic had no members when its log began anew.
-            log.acks = None;
+        // Ordinals of another log mean nothing in this one. It begins without members, unless
+        // whoever orders the topic has left them there.
+        if log.epoch != joined.answer.position.epoch
+            && let Some(acks) = log.acks.take()
+        {
+            self.ack_times.forget(subscribers, &acks);
         }
         log.epoch = joined.answer.position.epoch;
         log.slow_reader = joined.slow_reader;
         let epoch = log.epoch;
-        if becomes_member && let Some(rule) = joined.acks {
-            let next = joined.cursor.map(|(next, _)| next - 1);
-            let acked = next.unwrap_or(joined.ordinal);
-            let jumps = std::mem::take(&mut joined.jumps);
-            self.expect_acks(who, subscribers, rule, (acked, jumps));
-        }
+        // Whoever finds no cursor is not sent what was before it came, and need not acknowledge it.
+        let mut acked = joined.ordinal;
         if becomes_member && let Some((next, reading)) = joined.cursor {
             let cursor = Cursor {
                 subscribers,
@@ -64,9 +63,15 @@ impl Topics {
                 reading,
                 state: CursorState::Turn,
             };
-            if !self.begin_reading(slots, who, cursor) && joined.answer.recovery.is_some() {
+            if self.begin_reading(slots, who, cursor) {
+                acked = next - 1;
+            } else if joined.answer.recovery.is_some() {
                 joined.answer.recovery = Some(Recovery::Lost(Loss::Limit));
             }
+        }
+        if becomes_member && let Some(rule) = joined.acks {
+            let jumps = std::mem::take(&mut joined.jumps);
+            self.expect_acks(who, subscribers, rule, (acked, joined.ordinal), jumps);
         }
         self.count_recovery(joined.answer.recovery);
         joined.answer

@@ -9,7 +9,7 @@ use crate::topic::data::{Data, DataEncoding};
 use crate::topic::joining::JoinOptions;
 use crate::topic::keep::GivenPlace;
 use crate::topic::key::Topic;
-use crate::topic::log::options::{LogClass, LogOptions, LogOrder};
+use crate::topic::log::options::{AckOptions, LogClass, LogOptions, LogOrder};
 use crate::topic::log::step::LogStep;
 use crate::topic::publication::{Content, Position, Publication, PublicationKind};
 use crate::topic::sequencer::{Sequencer, SequencerReader, ToSequence, Unsequenced};
@@ -17,15 +17,15 @@ use crate::topic::target::{Publish, Target};
 use crate::types::answer::{Answer, Repeat, Report, Tag};
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
-use crate::types::history::{HistoryQuery, Loss, ReadOrder, Since};
+use crate::types::history::{HistoryQuery, JoinAcks, Loss, ReadOrder, Since};
 use crate::types::room_error::RoomError;
 use std::time::Duration;
 
 const CLASS: LogClass = LogClass::new(0);
 const ROOM: Topic<'static> = Topic::Room("r");
 
-/// `j` joins, `s5` joins with what was missed since 5, `l` leaves, `h` asks for history, anything
-/// else is published. Answers are told in words.
+/// `j` joins, `a` joins to acknowledge, `s5` joins with what was missed since 5, `l` leaves, `h`
+/// asks for history, anything else is published. Answers are told in words.
 struct Scribe;
 
 impl Application for Scribe {
@@ -48,6 +48,11 @@ impl Application for Scribe {
         };
         match text {
             "j" => cx.join_with("r", join(None), Tag(1)).expect("it may"),
+            "a" => {
+                let acks = JoinAcks::Always;
+                let options = JoinOptions { acks, ..join(None) };
+                cx.join_with("r", options, Tag(1)).expect("it may");
+            }
             "l" => cx.leave("r", Tag(2)).expect("it is in"),
             "h" => {
                 let query = HistoryQuery {
@@ -124,12 +129,16 @@ struct Desk {
 
 impl Desk {
     fn new(waiting_max: usize) -> Desk {
+        Desk::of(waiting_max, LogOptions::default())
+    }
+
+    fn of(waiting_max: usize, options: LogOptions) -> Desk {
         let (way, sequencer) = Sequencer::new(waiting_max, 1_000);
         let config = Config {
             shards: 1,
             logs: vec![LogOptions {
                 order: LogOrder::Sequencer,
-                ..LogOptions::default()
+                ..options
             }],
             sequencer: Some(way),
             ..Config::default()
@@ -485,4 +494,37 @@ fn what_got_its_place_long_ago_is_kept_for_so_much_less() {
     let later = desk.world.borrow().now() + 1_000;
     desk.world.borrow_mut().advance_to(later);
     assert_eq!(desk.say(a, "h"), [format!("1 of {} None", at(5))]);
+}
+
+/// Whoever orders a room may begin its log anew while it has members: what those had not
+/// acknowledged of the old one keeps nobody busy.
+#[test]
+fn a_log_that_begins_anew_has_nobody_late() {
+    let acks = AckOptions {
+        timeout: Duration::from_millis(100),
+        attempts_max: 1,
+    };
+    let mut desk = Desk::of(
+        9,
+        LogOptions {
+            acks: Some(acks),
+            ..LogOptions::default()
+        },
+    );
+    let (a, b) = (desk.connect(), desk.connect());
+    desk.say(a, "a");
+    desk.wanted();
+    desk.load();
+    desk.heard(a);
+    desk.place(5, "five");
+    assert_eq!(desk.heard(a), ["five@5"]);
+    desk.step(LogStep::Halt);
+    desk.step(LogStep::Begin { epoch: 8, next: 1 });
+    desk.step(LogStep::Ready);
+    let anew = "Position { epoch: 8, offset: 0 }";
+    assert_eq!(desk.say(b, "a"), [format!("joined 2 at {anew} None")]);
+    let later = desk.world.borrow().now() + 1_000;
+    desk.world.borrow_mut().advance_to(later);
+    desk.tick();
+    assert_eq!((desk.heard(a), desk.heard(b)), (vec![], vec![]));
 }

@@ -27,7 +27,7 @@ fn late(acks: &mut Acks, now: Millis) -> Vec<u32> {
 fn who_does_not_acknowledge_is_late_and_given_up_in_the_end() {
     let mut acks = Acks::new(RULE);
     for slot in 0..3 {
-        acks.insert(ticket(slot), 4, Jumps::default());
+        acks.insert(ticket(slot), 4, 4, Jumps::default());
     }
     acks.reach(5, 1_000);
     acks.reach(6, 1_009);
@@ -60,7 +60,7 @@ fn a_look_meets_everybody_who_stays() {
         let mut acks = Acks::new(RULE);
         let mut there: Vec<u32> = (0..random.u32(1..20)).collect();
         for slot in &there {
-            acks.insert(ticket(*slot), 0, Jumps::default());
+            acks.insert(ticket(*slot), 0, 0, Jumps::default());
         }
         acks.reach(1, 0);
         let mut met = BTreeMap::new();
@@ -100,7 +100,7 @@ fn a_report_waits_for_those_who_are_sent_it() {
     let mut acks = Acks::new(RULE);
     let mut done = Vec::new();
     for slot in 0..3 {
-        acks.insert(ticket(slot), 0, Jumps::default());
+        acks.insert(ticket(slot), 0, 0, Jumps::default());
     }
     for offset in 1..=3 {
         acks.reach(offset, 0);
@@ -134,7 +134,7 @@ fn offsets_that_skip_are_counted_as_publications() {
     let mut jumps = Jumps::default();
     jumps.push(3, 10);
     jumps.push(4, 20);
-    acks.insert(ticket(1), 4, jumps.clone());
+    acks.insert(ticket(1), 4, 4, jumps.clone());
     let mut done = Vec::new();
     for (ordinal, offset) in [(5, 21), (6, 40), (7, 41), (8, 90)] {
         acks.jump(ordinal, offset);
@@ -156,8 +156,8 @@ fn offsets_that_skip_are_counted_as_publications() {
     let mut older = Acks::new(RULE);
     let mut recent = jumps.clone();
     recent.forget_before(4);
-    older.insert(ticket(1), 4, recent);
-    older.insert(ticket(2), 2, jumps);
+    older.insert(ticket(1), 4, 4, recent);
+    older.insert(ticket(2), 2, 4, jumps);
     older.reach(4, 0);
     assert_eq!(older.acknowledge(ticket(2), 10, &mut done), 1);
     assert_eq!(older.acknowledge(ticket(2), 20, &mut done), 1);
@@ -166,4 +166,42 @@ fn offsets_that_skip_are_counted_as_publications() {
         older.jump(ordinal, 3 * ordinal + 100);
     }
     assert!(older.jumps.len() <= Acks::JUMPS_MAX);
+}
+
+/// A member that has joined with a part of the log acknowledges it, whether or not something
+/// follows, and has its whole time for it.
+#[test]
+fn what_a_member_has_joined_with_is_acknowledged() {
+    let mut acks = Acks::new(RULE);
+    let mut done = Vec::new();
+    acks.insert(ticket(1), 7, 7, Jumps::default());
+    acks.reach(8, 1_000);
+    acks.insert(ticket(2), 3, 8, Jumps::default());
+    acks.caught_up(ticket(2), 1_080);
+    assert_eq!(late(&mut acks, 1_090), [1], "the other has just come");
+    assert_eq!(late(&mut acks, 1_169), [0u32; 0]);
+    assert_eq!(late(&mut acks, 1_170), [1, 2]);
+    assert_eq!(acks.late(ticket(2), 1_170), Some(Late::Again(4)));
+    assert_eq!(acks.acknowledge(ticket(2), 8, &mut done), 5);
+    // Nothing is published, before or after.
+    let mut alone = Acks::new(RULE);
+    alone.insert(ticket(1), 3, 6, Jumps::default());
+    alone.caught_up(ticket(1), 500);
+    assert_eq!(alone.next_due(), Some(590));
+    assert_eq!(late(&mut alone, 590), [1]);
+    assert_eq!(alone.acknowledge(ticket(1), 6, &mut done), 3);
+    alone.caught_up(ticket(1), 600);
+    assert_eq!(late(&mut alone, 700), [0u32; 0], "it has all");
+    assert!(done.is_empty());
+}
+
+#[test]
+fn whoever_acknowledges_no_more_has_no_deadline() {
+    let (mut times, mut acks) = (AckTimes::default(), Acks::new(RULE));
+    acks.insert(ticket(1), 0, 0, Jumps::default());
+    acks.reach(1, 1_000);
+    times.schedule(7, &mut acks, 0);
+    assert_eq!(times.first_due(1_090), Some(7));
+    times.forget(7, &acks);
+    assert_eq!((times.first_due(1_090), times.next()), (None, None));
 }

@@ -186,10 +186,14 @@ impl Logs {
             }
             let since = counted.then_some(newcomer.since.as_deref());
             let mut joined = join_log(log, options, since);
-            let acks = options.acks.filter(|_| newcomer.acks == JoinAcks::Always);
+            // Whoever was a member already acknowledges as before.
+            let acks = options.acks;
+            let acks = acks.filter(|_| counted && newcomer.acks == JoinAcks::Always);
             joined.acks = acks.map(AckRule::of);
             if joined.acks.is_some() {
-                joined.jumps = log.jumps().clone();
+                // It acknowledges nothing of what it has.
+                let acked = joined.cursor.map_or(joined.ordinal, |(next, _)| next - 1);
+                joined.jumps = log.jumps().needed_from(acked);
             }
             Some(Box::new(joined))
         });
@@ -316,4 +320,83 @@ pub(crate) fn deliver_all<'a>(
 pub(crate) fn enqueue_report(mail: &mut Mailbox, key: QueryKey, parcels: u16, report: Report) {
     let part = Part::Report(report);
     mail.enqueue_outcome(Outcome { key, parcels, part });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::topic::data::{Data, DataEncoding};
+    use crate::topic::key::Topic;
+    use crate::topic::log::entry::LogEntry;
+    use crate::topic::log::options::{AckOptions, LogOrder};
+    use crate::topic::publication::{Content, Publication, PublicationKind};
+    use crate::types::ticket::Ticket;
+
+    const CLASS: LogClass = LogClass::new(0);
+
+    /// A room of a busy sequence: each of its publications is ten places behind the one before.
+    fn logs(topic: &TopicKey, publications: u64) -> Logs {
+        let options = LogOptions {
+            acks: Some(AckOptions::default()),
+            order: LogOrder::Sequencer,
+            ..LogOptions::default()
+        };
+        let config = Config {
+            logs: vec![options],
+            ..Config::default()
+        };
+        let mut logs = Logs::new(&config, 1, 0);
+        let publication = Publication {
+            topic: None,
+            kind: PublicationKind::Event { name: "e" },
+            data: Data::Text("text"),
+            data_encoding: DataEncoding::default(),
+        };
+        let content = Content::data(&publication, None);
+        logs.open(topic, CLASS, 0, |log, options| {
+            for number in 1..=publications {
+                log.jump_to(10 * number);
+                let entry = LogEntry::new(&content, topic.topic(), 0, std::iter::empty());
+                log.append(entry, options);
+            }
+            log.is_ready = true;
+        });
+        logs
+    }
+
+    #[test]
+    fn who_joins_is_told_of_the_jumps_that_it_needs() {
+        let topic = TopicKey::new(Topic::Room("r"));
+        let mut logs = logs(&topic, 50);
+        for (counted, acks, since, expected) in [
+            (true, JoinAcks::Always, None, (true, 1)),
+            (true, JoinAcks::Always, Some(450), (true, 6)),
+            (true, JoinAcks::Always, Some(500), (true, 1)),
+            (true, JoinAcks::Always, Some(0), (true, 51)),
+            (true, JoinAcks::Never, Some(450), (false, 0)),
+            // It was a member before, and asks for itself.
+            (false, JoinAcks::Always, Some(450), (false, 0)),
+        ] {
+            let (slot, generation) = (1, 1);
+            let ticket = Ticket { slot, generation };
+            let since = since.map(|offset| {
+                let epoch = None;
+                Box::new(Since { epoch, offset })
+            });
+            let newcomer = LogJoin {
+                who: Address { shard: 0, ticket },
+                since,
+                acks,
+            };
+            let outcome = JoinOutcome::Member {
+                members: 1,
+                counted,
+            };
+            let joined = logs.join(&topic, CLASS, outcome, newcomer, 0);
+            let joined = joined.expect("it is kept");
+            let told = (joined.acks.is_some(), joined.jumps.len());
+            assert_eq!(told, expected, "{counted} {acks:?}");
+        }
+    }
 }

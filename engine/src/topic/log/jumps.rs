@@ -86,6 +86,15 @@ impl Jumps {
         }
     }
 
+    /// What those from this ordinal on need.
+    pub(crate) fn needed_from(&self, ordinal: u64) -> Jumps {
+        Jumps(self.0.as_deref().map(|JumpQueue(jumps)| {
+            let at = jumps.partition_point(|jump| jump.ordinal <= ordinal);
+            let needed = jumps.range(at.saturating_sub(1)..);
+            Box::new(JumpQueue(needed.copied().collect()))
+        }))
+    }
+
     /// Forgets the oldest.
     pub(crate) fn forget_oldest(&mut self) {
         if let Some(JumpQueue(jumps)) = self.0.as_deref_mut() {
@@ -152,6 +161,7 @@ mod tests {
             let from = random.usize(0..offsets.len());
             jumps.forget_before(from as u64);
             check(&jumps, from);
+            assert_eq!(all.needed_from(from as u64), jumps);
             assert!(jumps.len() <= offsets.len() - from + 1);
             let mut fewer = jumps.clone();
             fewer.learn(all.clone());

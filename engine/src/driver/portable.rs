@@ -183,6 +183,7 @@ impl Driver for PortableDriver {
             self.bells.ring(shard);
         }
         self.transmit(outgoing, short_sends);
+        self.tracked.end_pause(self.now);
         self.send_due();
         let Wait::Until(until) = wait else { return };
         let now = self.now;
@@ -191,7 +192,8 @@ impl Driver for PortableDriver {
         self.listeners.watch(&self.epoll, has_room, now);
         let idle = self.pending.is_empty() && short_sends.is_empty() && self.waiting.is_empty();
         let until = idle.then(|| {
-            let sooner = [self.listeners.resumes(now), supply];
+            let pause = self.tracked.pauses_until();
+            let sooner = [self.listeners.resumes(now), supply, pause];
             sooner.into_iter().flatten().fold(until, Millis::min)
         });
         self.look(until);

@@ -18,8 +18,10 @@ const FLAGS: SendFlags = SendFlags::NOSIGNAL;
 
 /// How a write ended.
 enum Written {
-    /// So many bytes, perhaps not all.
+    /// So many bytes, perhaps not all; 0: the socket has no room.
     Some(usize),
+    /// None, since the kernel is short of memory. It does not say when it has some again.
+    NoMemory,
     Failed,
 }
 
@@ -41,6 +43,7 @@ impl PortableDriver {
             let (count, failed) = match write(socket, outgoing.slices(index)) {
                 Written::Some(count) if count == bytes => continue,
                 Written::Some(count) => (count, false),
+                Written::NoMemory => (0, false),
                 Written::Failed => (0, true),
             };
             short_sends.push(ShortSend {
@@ -86,6 +89,10 @@ impl PortableDriver {
                     break true;
                 }
                 Written::Some(count) => tracked.advance(count),
+                Written::NoMemory => {
+                    self.tracked.pause(ticket, self.now);
+                    return;
+                }
                 Written::Failed => break true,
             }
         };
@@ -113,7 +120,7 @@ fn watch(epoll: &OwnedFd, slot: u32, socket: &OwnedFd) -> bool {
     }
 }
 
-/// One call. What the kernel has no room for now is not written; 0 bytes mean no room at all.
+/// One call. What the kernel has no room for now is not written.
 fn write<'a>(socket: &OwnedFd, mut slices: impl Iterator<Item = &'a [u8]>) -> Written {
     let Some(first) = slices.next() else {
         return Written::Some(0);
@@ -137,15 +144,39 @@ fn write<'a>(socket: &OwnedFd, mut slices: impl Iterator<Item = &'a [u8]>) -> Wr
 }
 
 fn judge(mut call: impl FnMut() -> Result<usize, Errno>) -> Written {
+    #[cfg(test)]
+    let mut call = || shortage::next().map_or_else(&mut call, Err);
     loop {
         return match call() {
             Ok(count) => Written::Some(count),
             Err(Errno::INTR) => continue,
-            // The socket's buffer is full, or the kernel is short of memory.
-            Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Written::Some(0),
+            Err(Errno::AGAIN) => Written::Some(0),
+            Err(Errno::NOBUFS | Errno::NOMEM) => Written::NoMemory,
             Err(_) => Written::Failed,
         };
     }
 }
 
 const _: () = assert!(Outgoing::SEGMENTS_MAX <= TRACKED_SEGMENTS_MAX);
+
+/// A kernel that is short of memory, as far as this thread's sends see it.
+#[cfg(test)]
+pub(super) mod shortage {
+    use rustix::io::Errno;
+    use std::cell::Cell;
+
+    thread_local! {
+        static CALLS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// The next so many sends fail.
+    pub(in crate::driver::portable) fn begin(calls: u32) {
+        CALLS.set(calls);
+    }
+
+    /// How the next send fails, if it does.
+    pub(super) fn next() -> Option<Errno> {
+        let left = CALLS.replace(CALLS.get().saturating_sub(1));
+        (left > 0).then_some(Errno::NOBUFS)
+    }
+}

@@ -75,6 +75,14 @@ impl Client {
         }
         assert!(stream.starts_with(&self.read));
     }
+
+    /// Reads what is there.
+    fn read_all(&mut self) {
+        let mut bytes = [0; 4_096];
+        while let Ok(count @ 1..) = self.socket.read(&mut bytes) {
+            self.read.extend_from_slice(&bytes[..count]);
+        }
+    }
 }
 
 #[test]
@@ -103,6 +111,41 @@ fn short_writes_and_events_that_mean_nothing_lose_no_byte() {
         short_sends += echo.short_sends;
     }
     assert!(short_sends > 1_000, "{short_sends} short sends");
+}
+
+/// The kernel does not say when it has memory again, and says only once that a socket has room: the
+/// driver tries again by itself.
+#[test]
+fn a_send_that_finds_no_memory_is_tried_again() {
+    /// Each waits for 20 ms at most.
+    const LOOKS_MAX: usize = 1_000;
+    let stream = STREAM.repeat(10);
+    let mut driver = driver(Vec::new(), 64);
+    let mut client = Client::of(&mut driver);
+    assert_eq!(accepted(&look(&mut driver, 0)), 1);
+    let (slot, generation) = (0, 1);
+    let ticket = Ticket { slot, generation };
+    driver.send_tracked(ticket, &[Bytes::from(stream.clone())]);
+    let (mut random, mut failures, mut sent) = (Random::new(1), 0, None);
+    for _ in 0..LOOKS_MAX {
+        sending::shortage::begin(u32::from(random.chance(500)));
+        let until = driver.now() + 20;
+        let completions = look(&mut driver, until);
+        let is_watched = driver.connections[slot].state.has(Readiness::WATCHED);
+        failures += usize::from(is_watched && driver.tracked.pauses_until().is_some());
+        client.read_all();
+        let outcome = completions.iter().find_map(|one| match one {
+            Completion::Sent { count, failed, .. } => Some((*count, *failed)),
+            _ => None,
+        });
+        if outcome.is_some() {
+            sent = outcome;
+            break;
+        }
+    }
+    client.read_all();
+    assert_eq!(sent, Some((stream.len(), false)));
+    assert!(client.read == stream && failures > 0, "{failures}");
 }
 
 fn accepted(completions: &[Completion<ReceivedPiece>]) -> usize {

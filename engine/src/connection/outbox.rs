@@ -84,6 +84,10 @@ impl Outbox {
             return;
         }
         self.bytes += bytes.len();
+        // Whoever reads a log instead has one piece here, however long it reads nothing.
+        if self.queue.capacity() == 0 {
+            self.queue.reserve_exact(1);
+        }
         match encryption {
             // These records were made before those of anything that is still plain.
             Encryption::Done => self

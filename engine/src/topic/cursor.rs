@@ -6,6 +6,7 @@
 //! its connection's outbox, for its turn to ask, or for an answer. Used by `topic/catching_up.rs`.
 
 use crate::topic::log::range::ReadMode;
+use crate::types::few::Few;
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Ticket;
 use foldhash::quality::RandomState;
@@ -14,7 +15,8 @@ use std::collections::{HashMap, VecDeque};
 /// The cursors of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Cursors {
-    by_slot: HashMap<u32, Vec<Cursor>, RandomState>,
+    /// Nearly every connection that reads slowly is in one topic.
+    by_slot: HashMap<u32, Few<Cursor>, RandomState>,
     /// Those that may ask for more, in turn.
     ready: VecDeque<(Ticket, u32)>,
     count: usize,
@@ -67,9 +69,8 @@ impl Cursors {
     }
 
     pub(crate) fn get_mut(&mut self, slot: u32, subscribers: u32) -> Option<&mut Cursor> {
-        let cursors = self.by_slot.get_mut(&slot)?.iter_mut();
-        let mut found = cursors.filter(|cursor| cursor.subscribers == subscribers);
-        found.next()
+        let mut cursors = self.by_slot.get_mut(&slot)?.iter_mut();
+        cursors.find(|cursor| cursor.subscribers == subscribers)
     }
 
     /// The member is none any more, or reads what is published again.
@@ -77,11 +78,15 @@ impl Cursors {
         let Some(cursors) = self.by_slot.get_mut(&slot) else {
             return;
         };
-        let before = cursors.len();
-        cursors.retain(|cursor| cursor.subscribers != subscribers);
-        self.count -= before - cursors.len();
-        if cursors.is_empty() {
+        let mut places = cursors.iter();
+        let Some(at) = places.position(|cursor| cursor.subscribers == subscribers) else {
+            return;
+        };
+        self.count -= 1;
+        if cursors.len() == 1 {
             self.by_slot.remove(&slot);
+        } else {
+            cursors.remove(at);
         }
     }
 
@@ -90,7 +95,7 @@ impl Cursors {
         let Some(cursors) = self.by_slot.get_mut(&ticket.slot) else {
             return;
         };
-        for cursor in cursors {
+        for cursor in cursors.iter_mut() {
             if cursor.state == CursorState::Outbox {
                 cursor.state = CursorState::Turn;
                 self.ready.push_back((ticket, cursor.subscribers));

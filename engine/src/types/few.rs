@@ -1,8 +1,8 @@
 //! A list that mostly has one entry, or none: the members that a topic has on a shard, the shards
 //! where it has members.
 //!
-//! One entry costs no allocation; of an entry of 8 bytes the list takes 16. Used by subscribers and
-//! homes.
+//! One entry costs no allocation; of an entry of 8 bytes the list takes 16. Used by subscribers,
+//! homes and cursors.
 
 use std::ops::{Deref, DerefMut};
 

@@ -36,6 +36,8 @@ const PIECES: &[Piece] = &[
     piece("dialect/json-rpc", || ask_in(JsonRpc)),
     piece("dialect/messagepack", || ask_in(MessagePack)),
     piece("room/native-json", || publish(&[NativeJson; 3])),
+    piece("room/join-leave", || join_and_leave(0)),
+    piece("room/join-leave-100", || join_and_leave(100)),
     piece("room/two-dialects", || {
         publish(&[NativeJson, NativeJson, JsonRpc])
     }),
@@ -201,5 +203,29 @@ fn publish(dialects: &[Dialect]) -> Box<dyn FnMut()> {
     Box::new(move || {
         office.arrive(0, &said);
         office.settle(members);
+    })
+}
+
+/// A client that is in so many rooms joins one more, and leaves it.
+fn join_and_leave(rooms: usize) -> Box<dyn FnMut()> {
+    let app = App::new().on_opened(move |cx| {
+        let rooms: Vec<String> = (0..rooms).map(|room| room.to_string()).collect();
+        let rooms: Vec<&str> = rooms.iter().map(String::as_str).collect();
+        // One request: of a request for each room, some would be refused as too many.
+        cx.join_then(&rooms, |_, joined| {
+            joined.expect("it may be in so many rooms");
+        })
+    });
+    let mut office = Office::new(app, &[NativeJson]);
+    office.settle(0);
+    let said = ["join_room", "leave_room"].map(|kind| {
+        let request = format!(r#"{{"type":"{kind}","id":1,"room":"one-more"}}"#);
+        client_frame(Kind::Text, request.as_bytes())
+    });
+    Box::new(move || {
+        for said in &said {
+            office.arrive(0, said);
+            office.settle(1);
+        }
     })
 }

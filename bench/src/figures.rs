@@ -9,7 +9,7 @@ use std::fmt;
 pub struct Figures {
     rows: Vec<(String, Vec<(u32, f64)>)>,
     ratios: Vec<(String, String)>,
-    /// What the median of a figure may come to at most.
+    /// What the median of a figure may come to at most; where that is 0, its largest.
     goals: Vec<(String, f64)>,
     /// The same of its ratios.
     goals_of_ratios: Vec<(String, f64)>,
@@ -33,7 +33,8 @@ impl Figures {
         }
     }
 
-    /// Holds the median of this figure to its goal.
+    /// Holds the median of this figure to its goal. A goal of 0 is about what must not happen in
+    /// any round: the largest is held to it.
     pub(crate) fn must(&mut self, name: &str, at_most: f64) {
         put_goal(&mut self.goals, name, at_most);
     }
@@ -76,9 +77,10 @@ impl fmt::Display for Figures {
             let Some(Spread { median, min, max }) = Spread::of(values) else {
                 return writeln!(f, "| {name} | not measured | | | |");
             };
+            let judged = if goal == Some(0.0) { max } else { median };
             let goal = match goal {
                 None => "–".to_owned(),
-                Some(at_most) if median <= at_most => format!("≤ {at_most}: met"),
+                Some(at_most) if judged <= at_most => format!("≤ {at_most}: met"),
                 Some(at_most) => format!("≤ {at_most}: **missed**"),
             };
             writeln!(
@@ -114,6 +116,10 @@ mod tests {
         figures.compare("new", "nobody");
         figures.must("new", 5.0);
         figures.must_compared("new", 2.5);
+        for (round, lost) in [(1, 0.0), (2, 0.0), (3, 500.0)] {
+            figures.add("lost", round, lost);
+        }
+        figures.must("lost", 0.0);
         assert_eq!(
             (figures.value("new", 2), figures.value("new", 4)),
             (Some(9.0), None)
@@ -122,6 +128,7 @@ mod tests {
             figures.to_string(),
             "| | median | smallest | largest | goal |\n|---|--:|--:|--:|---|\n\
              | new | 5.000 | 2.000 | 9.000 | ≤ 5: met |\n| old | 1.000 | 1.000 | 3.000 | – |\n\
+             | lost | 0.000 | 0.000 | 500.000 | ≤ 0: **missed** |\n\
              | new ÷ old | 3.00 | 2.00 | 5.00 | ≤ 2.5: **missed** |\n\
              | new ÷ nobody | not measured | | | |\n"
         );

@@ -170,6 +170,16 @@ impl Load {
         limit.is_some_and(|limit| LIMITED_BY_LOAD.contains(&limit))
     }
 
+    /// Besides, so many connects a second were answered. With fewer than `least` the run had no
+    /// storm, and its figures are those of a host that makes none.
+    pub(crate) fn count_storm(&mut self, per_s: f64, least: f64) {
+        let name = "storm_per_s".to_owned();
+        self.rest.insert(name, Value::from(per_s.round()));
+        if per_s < least {
+            self.limited_by = Some(LIMITED_BY_LOAD[0].to_owned());
+        }
+    }
+
     /// What went wrong; above 0 the figures do not count.
     pub fn faults(&self) -> u64 {
         let messages = [
@@ -285,6 +295,16 @@ pub(crate) mod tests {
         assert_eq!((load.faults(), figures), (4, (None, None, None)));
         assert!(load.is_limited_by_load());
         assert_eq!(load.messages_per_segment(), None);
+    }
+
+    #[test]
+    fn too_few_connects_are_no_storm() {
+        let mut load = report();
+        load.count_storm(1_950.4, 1_900.0);
+        assert!(!load.is_limited_by_load());
+        assert_eq!(load.rest["storm_per_s"], 1_950.0);
+        load.count_storm(1_899.0, 1_900.0);
+        assert!(load.is_limited_by_load());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::load::Load;
 use crate::namespace::Namespace;
 use crate::prepare::Places;
 use crate::server::{Server, Storm, Threads};
-use crate::storm::Connects;
+use crate::storm::{self, Connects};
 use crate::work::Work;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -105,6 +105,7 @@ impl Runner {
         let before = shards_cpu_us(started.id());
         let status = self.start(command, complaints)?.wait(within)?;
         let shards_us = shards_cpu_us(started.id()).saturating_sub(before) as f64;
+        let stormed_per_s = storm.as_ref().map(Connects::per_s);
         drop(storm);
         let text = fs::read_to_string(&self.report).unwrap_or_default();
         let mut load: Load = serde_json::from_str(&text).map_err(|error| {
@@ -112,6 +113,10 @@ impl Runner {
                 "the load generator ended with {status}, report: {error}"
             ))
         })?;
+        if let Some(per_s) = stormed_per_s {
+            let least = storm::SHARE_MIN * f64::from(storm::CONNECTS_PER_SECOND);
+            load.count_storm(per_s, least);
+        }
         if server.threads == Threads::Shards {
             let messages = (load.rate_per_s * load.duration_s).max(1.0);
             load.server.cpu_us_per_message = Some(shards_us / messages);

@@ -28,6 +28,10 @@ const PAYLOAD_BYTES: usize = 100;
 /// Of those who do not read; the kernel doubles it (socket(7)).
 const RECEIVE_BYTES: usize = 4 << 10;
 
+/// What memory may come to for all the readers together, as a multiple of what it was before they
+/// stopped and of what the room keeps.
+const GROWTH_MAX: f64 = 1.10;
+
 /// Does it on our server with readers that catch up and on a peer, with and without the readers.
 ///
 /// # Errors
@@ -36,24 +40,60 @@ pub(crate) fn stalled(plan: Stalled, places: &Places, peers: &[Server]) -> io::R
     let mut figures = Figures::default();
     for number in 1..=plan.rounds {
         for server in [NATIVE].iter().chain(peers) {
-            for readers in [0, plan.readers] {
-                let (before, after) = round(plan, readers, *server, places)?;
-                let name = |what: &str| format!("{}, {readers} readers: {what}", server.name);
-                figures.add(name("MiB when all are there"), number, mib(before));
-                figures.add(name("MiB at the end"), number, mib(after));
-                figures.compare(name("MiB at the end"), name("MiB when all are there"));
+            let alone = measure(&mut figures, number, plan, 0, *server, places)?;
+            let stalled = measure(&mut figures, number, plan, plan.readers, *server, places)?;
+            // What the room keeps is what it grows by without them.
+            let kept = alone.after.saturating_sub(alone.before);
+            let name = |what: &str| format!("{}, {} readers: {what}", server.name, plan.readers);
+            let expected = stalled.before + kept;
+            let each = stalled.after.saturating_sub(expected) as f64 / plan.readers.max(1) as f64;
+            figures.add(name(EXPECTED), number, mib(expected));
+            figures.add(name(EACH), number, each);
+            figures.compare(name(AFTER), name(EXPECTED));
+            if server.key == NATIVE.key {
+                figures.must_compared(&name(AFTER), GROWTH_MAX);
             }
         }
     }
     Ok(figures)
 }
 
+const BEFORE: &str = "MiB when all are there";
+const AFTER: &str = "MiB at the end";
+const EXPECTED: &str = "MiB when all are there, and what the room grows by without them";
+const EACH: &str = "bytes that each costs once it reads nothing";
+
+/// Memory of a server's process, in bytes.
+#[derive(Clone, Copy)]
+struct Memory {
+    /// Before the first publish.
+    before: u64,
+    /// After the last.
+    after: u64,
+}
+
+/// One round, with its rows.
+fn measure(
+    figures: &mut Figures,
+    number: u32,
+    plan: Stalled,
+    readers: usize,
+    server: Server,
+    places: &Places,
+) -> io::Result<Memory> {
+    let memory = round(plan, readers, server, places)?;
+    let name = |what: &str| format!("{}, {readers} readers: {what}", server.name);
+    figures.add(name(BEFORE), number, mib(memory.before));
+    figures.add(name(AFTER), number, mib(memory.after));
+    Ok(memory)
+}
+
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// Memory before the first publish and after the last, with one member who reads.
-fn round(plan: Stalled, readers: usize, server: Server, places: &Places) -> io::Result<(u64, u64)> {
+/// With one member who reads.
+fn round(plan: Stalled, readers: usize, server: Server, places: &Places) -> io::Result<Memory> {
     let more: &[&str] = match server.protocol {
         "native" => &[
             "--set",
@@ -87,7 +127,7 @@ fn round(plan: Stalled, readers: usize, server: Server, places: &Places) -> io::
     listener
         .join()
         .map_err(|_| io::Error::other("the member who reads panicked"))?;
-    Ok((before, after))
+    Ok(Memory { before, after })
 }
 
 fn join(member: &mut Caller, server: Server) -> io::Result<()> {

@@ -105,7 +105,7 @@ fn works_of_our_own_measure_what_they_name() {
         seconds: 1,
         rounds: 1,
     };
-    check(stalled, &places, 6);
+    check(stalled, &places, 7);
     let joins = OwnWork::Joins {
         clients: 2,
         rooms: 100,

@@ -56,7 +56,7 @@ impl Application for Rooms {
 }
 
 /// Whoever has sent a notice hears what the connection is.
-type Told = mpsc::Sender<&'static str>;
+type Told = mpsc::SyncSender<&'static str>;
 
 fn tell(notice: Notice, what: &'static str) {
     let told = notice.downcast::<Told>().expect("of this test");
@@ -129,7 +129,7 @@ fn who_may_be_gone_is_reached_all_the_same() {
     let engine = start();
     let events = engine.handle().subscribe(&EventKind::ALL, 100).unwrap();
     let (client, who) = opened(&engine, &events);
-    let (told, heard) = mpsc::channel();
+    let (told, heard) = mpsc::sync_channel(4);
     let notice = || Box::new(told.clone());
     let handle = engine.handle();
     assert!(handle.reach(who, notice()).is_ok());
@@ -349,7 +349,7 @@ fn the_end_of_a_drain_is_told_by_each_shard() {
 /// The answer to a question of this thread.
 #[track_caller]
 fn ask(engine: &Running, query: Query) -> Answer {
-    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let (sender, receiver) = mpsc::sync_channel(1);
     let reply = Box::new(move |answer| sender.send(answer).unwrap());
     engine.handle().query(query, reply).unwrap();
     receiver.recv_timeout(PATIENCE).expect("an answer")

@@ -30,6 +30,8 @@ pub struct Script {
 pub struct Way {
     /// So much later each byte arrives.
     pub delay: Duration,
+    /// Up to so much later still, another time for each piece; bytes keep their order.
+    pub jitter: Duration,
     /// Bytes a second; `None`: as many as there are.
     pub bytes_per_s: Option<u64>,
     /// Most bytes that are passed on at a time.
@@ -59,12 +61,22 @@ impl Way {
     pub fn held_bytes(&self) -> usize {
         (Self::PIECES_MAX + 2) * self.piece_bytes
     }
+
+    /// How much later than others the piece with this number arrives: spread evenly over the
+    /// jitter, and the same in each run.
+    fn jitter_of(&self, number: u32) -> Duration {
+        /// 2^32 divided by the golden ratio: multiples of it lie as far from each other as may be.
+        const STEP: u32 = 0x9e37_79b9;
+        let share = f64::from(number.wrapping_mul(STEP)) / f64::from(u32::MAX);
+        self.jitter.mul_f64(share)
+    }
 }
 
 impl Default for Way {
     fn default() -> Way {
         Way {
             delay: Duration::ZERO,
+            jitter: Duration::ZERO,
             bytes_per_s: None,
             piece_bytes: 16 << 10,
             socket_bytes: None,
@@ -266,13 +278,14 @@ impl Shared {
         pieces: &SyncSender<(Instant, Vec<u8>)>,
     ) {
         let way = link.way(direction);
-        loop {
+        for number in 0.. {
             let mut piece = vec![0; way.piece_bytes];
             let Ok(count @ 1..) = from.read(&mut piece) else {
                 return;
             };
             piece.truncate(count);
-            if pieces.send((Instant::now() + way.delay, piece)).is_err() {
+            let due = Instant::now() + way.delay + way.jitter_of(number);
+            if pieces.send((due, piece)).is_err() {
                 return;
             }
         }

@@ -23,6 +23,13 @@ fn slow(delay_ms: u64, piece_bytes: usize) -> Way {
     }
 }
 
+fn jittery(delay_ms: u64, jitter_ms: u64, piece_bytes: usize) -> Way {
+    Way {
+        jitter: Duration::from_millis(jitter_ms),
+        ..slow(delay_ms, piece_bytes)
+    }
+}
+
 /// A name, and what happens to each connection: the last script is for all that follow.
 pub(crate) fn table() -> Vec<(&'static str, Vec<Script>)> {
     let down = |way: Way| Script {
@@ -41,6 +48,7 @@ pub(crate) fn table() -> Vec<(&'static str, Vec<Script>)> {
     };
     vec![
         ("latency and small pieces", vec![both(slow(5, 7))]),
+        ("jitter", vec![both(jittery(1, 12, 60))]),
         (
             "resets of what comes",
             vec![

@@ -165,7 +165,7 @@ fn narrow() -> Way {
         bytes_per_s: Some(20_000_000),
         piece_bytes: 3_001,
         socket_bytes: Some(16 << 10),
-        fault: None,
+        ..Way::default()
     }
 }
 

@@ -63,7 +63,9 @@ pub struct Joined {
 /// The room was joined again. What it said meanwhile follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovered {
-    /// Places in its order that follow.
+    /// Messages that follow. Exactly so many where offsets count messages; at most so many where
+    /// they skip, for rooms that NATS orders (docs/scale-out.md): there each place of the order
+    /// that had not come with the answer may have one, and may have none.
     pub missed: u64,
     /// Members of the room.
     pub members: u64,

@@ -164,6 +164,16 @@ impl Room {
         }
     }
 
+    /// Takes a subscription that heard the same room by another connection, and has a gap here.
+    pub(crate) fn adopt(&mut self, ear: Ear, calls: &mut Vec<Call>) {
+        let (id, heard_before) = (ear.id, ear.active);
+        self.add(ear, calls);
+        if heard_before {
+            let why = Loss::NoHistory;
+            self.tell(id, &Item::Lost(Lost { why }), calls);
+        }
+    }
+
     pub(crate) fn remove(&mut self, id: u64, calls: &mut Vec<Call>) {
         if let Some(at) = self.ears.iter().position(|ear| ear.id == id) {
             let ear = self.ears.remove(at);
@@ -197,7 +207,7 @@ impl Room {
         self.members = answer.members;
         let asked = self.asked.take();
         let again = self.known || self.anew || asked.is_some();
-        let news = again.then(|| change(answer, asked.as_ref()));
+        let news = again.then(|| self.change(answer, asked.as_ref()));
         match (&news, asked) {
             (Some(Item::Recovered(_)), Some(asked)) => {
                 self.epoch = Some(answer.epoch.clone().unwrap_or(asked.epoch));
@@ -228,6 +238,36 @@ impl Room {
         for item in std::mem::take(&mut self.early) {
             self.hear(item, calls);
         }
+    }
+
+    /// What a join after another says of the time in between.
+    fn change(&self, answer: &JoinAnswer, asked: Option<&Position>) -> Item {
+        match asked {
+            Some(asked) if answer.recovered == Some(true) => Item::Recovered(Recovered {
+                missed: self.missed(asked.offset, answer.offset.unwrap_or(0)),
+                members: answer.members,
+            }),
+            _ => Item::Lost(Lost {
+                why: Loss::of_reason(answer.reason.as_deref()),
+            }),
+        }
+    }
+
+    /// Messages behind `since` up to `last`: those that came before the answer are counted, and
+    /// behind them each place may have one.
+    fn missed(&self, since: u64, last: u64) -> u64 {
+        let (mut count, mut reached) = (0, since);
+        for item in &self.early {
+            if let Item::Message(message) = item
+                && let Some(offset) = message.offset
+                && offset > reached
+                && offset <= last
+            {
+                count += 1;
+                reached = offset;
+            }
+        }
+        count + last.saturating_sub(reached)
     }
 
     /// A message, an event, or what the server says about them.
@@ -307,15 +347,72 @@ fn push(ear: &Ear, item: Item, calls: &mut Vec<Call>) -> Pushed {
     }
 }
 
-/// What a join after another says of the time in between.
-fn change(answer: &JoinAnswer, asked: Option<&Position>) -> Item {
-    match asked {
-        Some(asked) if answer.recovered == Some(true) => Item::Recovered(Recovered {
-            missed: answer.offset.unwrap_or(0).saturating_sub(asked.offset),
-            members: answer.members,
-        }),
-        _ => Item::Lost(Lost {
-            why: Loss::of_reason(answer.reason.as_deref()),
-        }),
+#[cfg(test)]
+mod tests {
+    use super::{Ear, Membership, Room};
+    use crate::message::{Item, JoinAnswer, Message, Origin, Received, Recovered};
+    use crate::subscription::SubscribeOptions;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+
+    fn message(offset: u64) -> Item {
+        Item::Message(Message {
+            room: None,
+            held: Received::Json(Arc::from("1")),
+            sender_bytes: 0,
+            origin: Origin::Connection,
+            offset: Some(offset),
+            extras: None,
+        })
+    }
+
+    fn answer(offset: u64, recovered: Option<bool>) -> JoinAnswer {
+        JoinAnswer {
+            members: 1,
+            epoch: Some("k3".into()),
+            offset: Some(offset),
+            recovered,
+            ..JoinAnswer::default()
+        }
+    }
+
+    /// What the subscription of a room hears that was at 10, and is joined again at 20 after these
+    /// offsets have come.
+    fn check(early: &[u64], missed: u64, follows: &[u64]) {
+        let mut room = Room::new(Arc::from("chat:a"));
+        let mut calls = Vec::new();
+        let (ear, sink): (Ear, _) = SubscribeOptions::default().into_ear(1, None);
+        room.add(ear, &mut calls);
+        room.joined(&answer(10, None), &mut calls);
+        room.disconnected();
+        room.membership = Membership::Joining;
+        room.asked = room.position();
+        room.early = early.iter().copied().map(message).collect();
+        room.joined(&answer(20, Some(true)), &mut calls);
+        let mut heard = Vec::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(item)) = sink.poll_next(&mut cx) {
+            match item.expect("it goes on") {
+                Item::Recovered(recovered) => {
+                    assert_eq!(recovered, Recovered { missed, members: 1 }, "{early:?}");
+                    assert!(heard.is_empty(), "{early:?}");
+                }
+                Item::Message(message) => heard.extend(message.offset),
+                _ => {}
+            }
+        }
+        assert_eq!(heard, follows, "{early:?}");
+    }
+
+    #[test]
+    fn what_came_before_the_answer_is_counted_and_what_comes_is_bounded() {
+        check(&[], 10, &[]);
+        // Offsets skip: three messages, and one place behind them.
+        check(&[12, 15, 19], 4, &[12, 15, 19]);
+        // All of it has come, and one that is new.
+        check(&[12, 15, 20, 23], 3, &[12, 15, 20, 23]);
+        // What was heard before is no part of it.
+        check(&[9, 10, 11], 10, &[11]);
+        check(&[23], 10, &[23]);
     }
 }

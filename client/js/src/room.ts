@@ -156,8 +156,22 @@ export class Room implements Owner {
   #change(answer: JoinAnswer, asked: Position | undefined): Item {
     const { members, recovered, reason, offset } = answer;
     if (asked && recovered) {
-      return { type: "recovered", room: this.name, missed: Math.max(0, (offset ?? 0) - asked.offset), members };
+      return { type: "recovered", room: this.name, missed: this.#missed(asked.offset, offset ?? 0), members };
     }
     return { type: "lost", room: this.name, why: reason ?? "no_history" };
+  }
+
+  /**
+   * Messages behind `since` up to `last`: those that came before the answer are counted, and behind them
+   * each place may have one.
+   */
+  #missed(since: number, last: number): number {
+    let count = 0;
+    for (const { item: { offset } } of this.held) {
+      if (typeof offset !== "number" || offset <= since || offset > last) continue;
+      count++;
+      since = offset;
+    }
+    return count + Math.max(0, last - since);
   }
 }

@@ -60,10 +60,15 @@ export interface Joined {
   offset?: number;
 }
 
-/** The room was joined again. What it said meanwhile follows: `missed` places in its order. */
+/** The room was joined again. What it said meanwhile follows. */
 export interface Recovered {
   type: "recovered";
   room: string;
+  /**
+   * Messages that follow. Exactly so many where offsets count messages; at most so many where they skip,
+   * for rooms that NATS orders: there each place of the order that had not come with the answer may have
+   * one, and may have none.
+   */
   missed: number;
   members: number;
 }

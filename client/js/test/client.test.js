@@ -606,6 +606,33 @@ test("a server that grants few joins at once gets them in parts", async (t) => {
   assert.equal(client.state, "connected");
 });
 
+test("what was missed is counted where it comes before the answer, and bounded where it follows", async (t) => {
+  const pass = virtualTime(t);
+  const fake = new Fake();
+  const client = open(t, fake);
+  const missed = {};
+  for (const room of ["a", "b", "c"]) {
+    client.subscribe(room, (item) => item.type === "recovered" && (missed[room] = item.missed));
+  }
+  await turns();
+  const say = (socket, room, ...offsets) => {
+    for (const offset of offsets) socket.say({ type: "message", room, from: "x", offset, data: 0 });
+  };
+  for (const room of ["a", "b", "c"]) say(fake.socket, room, 10);
+  fake.answer = (socket, message) => {
+    if (!message.rooms) return socket.say(answerTo(message));
+    // Offsets skip: other rooms have the places between.
+    say(socket, "a", 12, 15, 20, 23);
+    say(socket, "b", 12, 15);
+    const recovered = (room) => ({ room, members: 1, epoch: "e1", offset: 20, recovered: true });
+    socket.say({ type: "joined", id: message.id, rooms: ["a", "b", "c"].map(recovered) });
+  };
+  fake.socket.end(1006);
+  await turns();
+  await pass(1_010);
+  assert.deepEqual(missed, { a: 3, b: 2 + 5, c: 10 });
+});
+
 test("what comes before the join of many is answered waits for the answer, and is bounded", async (t) => {
   const pass = virtualTime(t);
   const fake = new Fake();

@@ -5,6 +5,8 @@
 //! still says is not heard. It ends for good only by `close` or by the server's word. No I/O, no
 //! clock. Used by the core.
 
+mod liveness;
+
 use crate::backoff::Backoff;
 use crate::breaker::Breaker;
 use crate::counts::RoundTrip;
@@ -21,14 +23,8 @@ const STABLE: Duration = Duration::from_secs(5);
 /// No server asks for a longer pause.
 const SERVER_DELAY_MAX: Duration = Duration::from_secs(300);
 
-/// While other things come, the answer to a ping may take so many times as long.
-const BEHIND_FACTOR: u32 = 3;
-
 /// What a server without a heartbeat is taken to have.
 const HEARTBEAT: Duration = Duration::from_secs(25);
-
-/// Adaptive pings wait for no less than this for their answer.
-const PONG_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// What the driver is to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,11 +63,26 @@ pub(crate) enum Due {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     Idle,
-    Waiting { until: Instant },
-    Token { deadline: Instant },
-    Connecting { deadline: Instant, endpoint: usize },
-    Welcoming { deadline: Instant, endpoint: usize },
-    Up { endpoint: usize, since: Instant },
+    Waiting {
+        until: Instant,
+    },
+    Token {
+        deadline: Instant,
+    },
+    Connecting {
+        deadline: Instant,
+        endpoint: usize,
+    },
+    Welcoming {
+        deadline: Instant,
+        endpoint: usize,
+    },
+    Up {
+        endpoint: usize,
+        since: Instant,
+        /// It has stood for long enough, and its endpoint has been credited with that.
+        is_stable: bool,
+    },
     Closed,
 }
 
@@ -255,6 +266,7 @@ impl Link {
         self.phase = Phase::Up {
             endpoint,
             since: now,
+            is_stable: false,
         };
         (self.last_heard, self.last_answered) = (now, now);
         let said = match heartbeat_ms {
@@ -275,44 +287,11 @@ impl Link {
         self.token_refusals = 0;
     }
 
-    /// A sign of life, which need not mean that the server hears, too.
-    pub(crate) fn alive(&mut self, now: Instant) {
-        self.last_heard = now;
-    }
-
-    /// The server has answered a request.
-    pub(crate) fn answered(&mut self, now: Instant) {
-        self.last_answered = now;
-    }
-
-    /// The server has answered a ping: the round trip, if it is the one that is waited for.
-    pub(crate) fn pong(&mut self, now: Instant, payload: &[u8]) -> Option<Duration> {
-        let number = u64::from_be_bytes(payload.try_into().ok()?);
-        let ping = self.ping.take_if(|ping| ping.number == number)?;
-        self.last_answered = now;
-        let trip = now.saturating_duration_since(ping.at);
-        self.trip.record(trip);
-        Some(trip)
-    }
-
     /// The server closes soon.
     pub(crate) fn draining(&mut self, now: Instant, reconnect_ms: u64) {
         let delay = Duration::from_millis(reconnect_ms).min(SERVER_DELAY_MAX);
         self.come_back_at = Some(now + delay);
         self.drain_until = Some(now + delay.max(self.backoff.min));
-    }
-
-    /// How long an answer to a ping may take.
-    fn patience(&self) -> Duration {
-        let measured = self.trip.smoothed().zip(self.trip.variation());
-        match (self.adaptive, measured) {
-            (Adaptive::On, Some((smoothed, variation))) => {
-                // Eight variations and a half: what TCP's own retransmission would take, twice.
-                let wanted = (smoothed + variation * 4) * 4;
-                wanted.clamp(PONG_TIMEOUT_MIN.min(self.pong_timeout), self.pong_timeout)
-            }
-            _ => self.pong_timeout,
-        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -322,28 +301,35 @@ impl Link {
             Phase::Token { deadline }
             | Phase::Connecting { deadline, .. }
             | Phase::Welcoming { deadline, .. } => Some(deadline),
-            Phase::Up { .. } => {
-                let alive = self.alive_until();
-                Some(self.drain_until.map_or(alive, |drain| drain.min(alive)))
+            Phase::Up {
+                since, is_stable, ..
+            } => {
+                let stable = (!is_stable).then(|| since + STABLE);
+                let others = stable.into_iter().chain(self.drain_until);
+                Some(others.fold(self.alive_until(), Instant::min))
             }
         }
     }
 
-    /// When a ping is sent, or its answer is late.
-    fn alive_until(&self) -> Instant {
-        match self.ping {
-            None => self.last_answered + self.heartbeat,
-            Some(ping) => {
-                let patience = self.patience();
-                // The answer may stand behind much that was on its way already.
-                let heard = self.last_heard.max(ping.at) + patience;
-                heard.min(ping.at + patience * BEHIND_FACTOR)
-            }
+    /// A connection that has stood for long enough was a good one.
+    fn credit(&mut self, now: Instant) {
+        if let Phase::Up {
+            endpoint,
+            since,
+            is_stable,
+        } = &mut self.phase
+            && !*is_stable
+            && *since + STABLE <= now
+        {
+            *is_stable = true;
+            self.attempt = 0;
+            self.breakers[*endpoint].succeeded();
         }
     }
 
     /// Looks at the time.
     pub(crate) fn due(&mut self, now: Instant) -> Due {
+        self.credit(now);
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return Due::Nothing;
         }
@@ -384,30 +370,32 @@ impl Link {
 
     /// The connection of this turn is gone, or could not be made.
     pub(crate) fn lost(&mut self, now: Instant, end: End, random: f64) -> Outcome {
-        let (endpoint, stood) = match self.phase {
+        self.credit(now);
+        let (endpoint, was_stable) = match self.phase {
             Phase::Idle | Phase::Waiting { .. } | Phase::Closed => return Outcome::Stale,
-            Phase::Token { .. } => (None, None),
+            Phase::Token { .. } => (None, false),
             Phase::Connecting { endpoint, .. } | Phase::Welcoming { endpoint, .. } => {
-                (Some(endpoint), None)
+                (Some(endpoint), false)
             }
-            Phase::Up { endpoint, since } => {
-                (Some(endpoint), Some(now.saturating_duration_since(since)))
-            }
+            Phase::Up {
+                endpoint,
+                is_stable,
+                ..
+            } => (Some(endpoint), is_stable),
         };
         let told = self.come_back_at.is_some();
         if let Some(breaker) = endpoint.and_then(|endpoint| self.breakers.get_mut(endpoint)) {
-            match stood {
-                Some(stood) if stood >= STABLE || told => breaker.succeeded(),
-                _ => breaker.failed(now, random),
+            match (was_stable, told) {
+                // It has been credited with that.
+                (true, _) => {}
+                (false, true) => breaker.succeeded(),
+                (false, false) => breaker.failed(now, random),
             }
         }
         if let Some(final_error) = self.is_final(&end) {
             self.close();
             self.last_error = Some(final_error.clone());
             return Outcome::Ended(final_error);
-        }
-        if stood.is_some_and(|stood| stood >= STABLE) {
-            self.attempt = 0;
         }
         // Another endpoint may stand where this one does not.
         if let Some(endpoint) = endpoint {
@@ -459,5 +447,158 @@ impl Link {
     /// Ends it for good.
     pub(crate) fn close(&mut self) {
         self.enter(Phase::Closed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Due, Link, Outcome, STABLE, Step};
+    use crate::breaker::BreakerState;
+    use crate::end::End;
+    use crate::error::ErrorKind;
+    use crate::options::{Adaptive, Options};
+    use std::time::{Duration, Instant};
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// A link that is up from the returned time on, with a server whose heartbeat is 25 s.
+    fn up(options: &Options) -> (Link, Instant) {
+        let start = Instant::now();
+        let mut link = Link::new(options, 1, 0, start);
+        link.start(start);
+        assert!(matches!(link.step(start), Step::Connect(0, _)));
+        link.opened(start);
+        link.welcomed(start, 25_000);
+        (link, start)
+    }
+
+    /// After what time a server is given up that answers nothing any more, and says something else
+    /// as often as `chatter` has it.
+    fn check(options: &Options, trip: Duration, chatter: Option<Duration>, expected: Duration) {
+        let (mut link, start) = up(options);
+        link.trip.record(trip);
+        let mut now = start;
+        loop {
+            let deadline = link.deadline().expect("it is up");
+            let heard = chatter.map(|every| now + every).filter(|at| *at < deadline);
+            now = heard.unwrap_or(deadline);
+            if heard.is_some() {
+                link.alive(now);
+            } else if link.due(now) == Due::Dead {
+                break;
+            }
+        }
+        assert_eq!(now - start, expected, "{options:?} {trip:?} {chatter:?}");
+        assert_eq!(link.overdue(now).kind(), ErrorKind::ConnectionLost);
+    }
+
+    #[test]
+    fn a_half_open_connection_is_found_in_time() {
+        let trip = Duration::from_millis(10);
+        let off = Options::default();
+        check(&off, trip, None, seconds(25 + 10));
+        check(&off, trip, Some(seconds(1)), seconds(25 + 3 * 10));
+        let quick = Options {
+            heartbeat: Some(seconds(5)),
+            pong_timeout: seconds(2),
+            ..Options::default()
+        };
+        check(&quick, trip, None, seconds(5 + 2));
+        check(&quick, trip, Some(seconds(1)), seconds(5 + 3 * 2));
+        // What is measured shortens it, and never prolongs it.
+        let on = Options {
+            adaptive: Adaptive::On,
+            ..Options::default()
+        };
+        check(&on, trip, None, seconds(25 + 1));
+        // Four times RFC 6298's timeout, which is three times the first round trip.
+        check(&on, Duration::from_millis(500), None, seconds(25 + 6));
+        check(&on, seconds(9), None, seconds(25 + 10));
+        check(&on, seconds(9), Some(seconds(1)), seconds(25 + 3 * 10));
+    }
+
+    #[test]
+    fn an_endpoint_is_good_again_once_its_connection_stands() {
+        let mut now = Instant::now();
+        let options = Options::default();
+        let mut link = Link::new(&options, 1, 0, now);
+        link.start(now);
+        for attempt in 1..=options.breaker.failures {
+            while !matches!(link.step(now), Step::Connect(..)) {
+                now = link.deadline().expect("it tries again");
+            }
+            _ = link.lost(now, End::abnormal(None), 0.5);
+            assert_eq!(link.attempt(), attempt);
+        }
+        let state = |link: &Link, now| link.breakers()[0].state(now);
+        assert_eq!(state(&link, now), BreakerState::Open);
+        while !matches!(link.step(now), Step::Connect(..)) {
+            now = link.deadline().expect("a probe decides");
+        }
+        link.opened(now);
+        link.welcomed(now, 25_000);
+        assert_eq!(state(&link, now), BreakerState::HalfOpen);
+        assert_eq!(link.deadline(), Some(now + STABLE));
+        assert_eq!(link.due(now + STABLE), Due::Nothing);
+        assert_eq!(state(&link, now + STABLE), BreakerState::Closed);
+        assert_eq!(link.attempt(), 0);
+        // The end of it is no failure of the endpoint.
+        _ = link.lost(now + seconds(60), End::abnormal(None), 0.5);
+        assert_eq!(state(&link, now + seconds(60)), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_connection_that_answers_is_kept() {
+        let (mut link, start) = up(&Options::default());
+        for minute in 1..=60 {
+            let now = start + seconds(60 * minute);
+            let Due::Ping(number) = link.due(now) else {
+                panic!("a ping is due");
+            };
+            assert_eq!(link.due(now + seconds(9)), Due::Nothing);
+            assert!(link.pong(now + seconds(9), &number.to_be_bytes()).is_some());
+            assert_eq!(link.due(now + seconds(33)), Due::Nothing);
+        }
+    }
+
+    #[test]
+    fn a_server_says_when_to_come_back() {
+        let (mut link, start) = up(&Options::default());
+        link.draining(start, 7_000);
+        let closed = End::closed(1001, "the server stops");
+        let outcome = link.lost(start + seconds(2), closed, 0.5);
+        assert!(matches!(outcome, Outcome::Again(_)));
+        assert_eq!(link.deadline(), Some(start + seconds(7)));
+        // It need not close by itself.
+        let (mut link, start) = up(&Options::default());
+        link.draining(start, 7_000);
+        assert_eq!(link.due(start + seconds(7)), Due::Dead);
+        // Nobody waits longer than five minutes for that.
+        let (mut link, start) = up(&Options::default());
+        link.draining(start, u64::MAX);
+        _ = link.lost(start, End::closed(1001, ""), 0.5);
+        assert_eq!(link.deadline(), Some(start + seconds(300)));
+    }
+
+    #[test]
+    fn what_takes_too_long_is_named() {
+        let start = Instant::now();
+        let options = Options {
+            token: Some(crate::token::TokenProvider::fixed("t")),
+            ..Options::default()
+        };
+        let mut link = Link::new(&options, 1, 0, start);
+        link.start(start);
+        let late = start + options.connect_timeout;
+        assert_eq!(link.step(start), Step::Token(late));
+        assert_eq!(link.due(late), Due::Dead);
+        assert_eq!(link.overdue(late).kind(), ErrorKind::NoToken);
+        link.token_ready(start);
+        assert!(matches!(link.step(start), Step::Connect(..)));
+        assert_eq!(link.overdue(late).kind(), ErrorKind::Connect);
+        link.opened(start);
+        assert_eq!(link.overdue(late).message(), "no welcome in time");
     }
 }

@@ -9,7 +9,7 @@ use crate::driver;
 use crate::entry::{Resend, Wants};
 use crate::error::Error;
 use crate::message::{ConnectionStatus, History, Item, Position, Presence};
-use crate::options::Options;
+use crate::options::{Options, TIMEOUT_MAX};
 use crate::publish::{Ask, Publish, Target};
 use crate::room::Handler;
 use crate::shared::{Shared, now};
@@ -78,6 +78,10 @@ impl Client {
     pub(crate) fn start(shared: Arc<Shared>) -> Client {
         shared.lock().link.start(now());
         tokio::spawn(driver::run(Arc::clone(&shared)));
+        Client::undriven(shared)
+    }
+
+    pub(crate) fn undriven(shared: Arc<Shared>) -> Client {
         Client {
             owner: Arc::new(Owner { shared }),
         }
@@ -183,6 +187,12 @@ impl Client {
         Ok(Subscription::new(keeper, id, room, sink))
     }
 
+    /// Ends the subscription with this id, whoever holds it: what waits can still be read. False:
+    /// there is none.
+    pub fn unsubscribe(&self, id: u64) -> bool {
+        self.shared().change(|core| core.unsubscribe_by_id(id))
+    }
+
     /// Publishes to a room, to several, to a user or to everyone.
     pub fn publish<'a, T: Serialize + ?Sized>(
         &self,
@@ -242,7 +252,7 @@ impl Client {
 
     /// The same, but requests that wait get so long to be sent and answered.
     pub async fn drain(&self, patience: Duration) {
-        self.end(Some(now() + patience)).await;
+        self.end(Some(now() + patience.min(TIMEOUT_MAX))).await;
     }
 
     async fn end(&self, until: Option<Instant>) {

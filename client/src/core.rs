@@ -5,9 +5,10 @@
 //! state. Owned by the shared part of a client under one lock; the driver and the simulation call
 //! it.
 
+mod ending;
 mod hearing;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 mod tokens;
 
 use crate::breaker::Budget;
@@ -25,20 +26,22 @@ use crate::options::{Adaptive, Options};
 use crate::outbox::{Deflating, Outbox};
 use crate::refreshing::Refreshing;
 use crate::requests::{Refusal, Requests};
-use crate::room::{Call, Ear, Room};
+use crate::room::{Call, Ear};
 use crate::rooms::Rooms;
 use crate::state::{State, StateEvent, Status, next};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame::OpCode;
 use std::time::{Duration, Instant};
 
 /// Adaptive batches wait for this part of a round trip at most.
 const ADAPTIVE_BATCH_SHARE: u32 = 64;
 
+/// Bits of the ids that each member of a pool has for itself: what moves to another keeps its id.
+pub(crate) const ID_BITS: u32 = 40;
+
 /// A subscription that a client takes no more, to be dropped while nothing is locked.
-pub(crate) struct Unheard(Ear);
+pub(crate) struct Unheard(pub(crate) Ear);
 
 impl From<Unheard> for Error {
     fn from(Unheard(ear): Unheard) -> Error {
@@ -80,8 +83,18 @@ pub(crate) struct Core {
     rated: Rated,
     next_id: u64,
     end_error: Option<Error>,
+    at_end: AtEnd,
     #[cfg(feature = "metrics")]
     told: crate::facade::Told,
+}
+
+/// What becomes of subscriptions and requests at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtEnd {
+    /// They end with it.
+    Settle,
+    /// They wait for the pool.
+    HandOver,
 }
 
 /// What the last snapshot had, for rates.
@@ -130,8 +143,9 @@ impl Core {
                 sent: 0,
                 received: 0,
             },
-            next_id: 1,
+            next_id: (first as u64) << ID_BITS,
             end_error: None,
+            at_end: AtEnd::Settle,
             #[cfg(feature = "metrics")]
             told: crate::facade::Told::default(),
             options,
@@ -220,69 +234,20 @@ impl Core {
         }
     }
 
+    /// Wherever it is; whether there was one with this id.
+    pub(crate) fn unsubscribe_by_id(&mut self, id: u64) -> bool {
+        let room = self.rooms.room_of(id);
+        let is_direct = self.direct.iter().any(|ear| ear.id == id);
+        self.unsubscribe(room.as_deref(), id);
+        is_direct || room.is_some()
+    }
+
     pub(crate) fn position(&self, room: &str) -> Option<Position> {
         self.rooms.position(room)
     }
 
     pub(crate) fn ask(&mut self, entry: Entry) -> Result<(), Refusal> {
         self.requests.ask(entry)
-    }
-
-    /// Ends it, once what waits is answered or this time has come.
-    pub(crate) fn close(&mut self, until: Option<Instant>) {
-        if self.state == State::Closed {
-            return;
-        }
-        match until {
-            Some(until) if self.requests.pending() > 0 => {
-                self.requests.refuse(Error::closed());
-                self.closing = Some(until);
-                self.enter(StateEvent::Drained);
-            }
-            _ => self.end(None),
-        }
-    }
-
-    fn end(&mut self, error: Option<Error>) {
-        if self.state == State::Closed {
-            return;
-        }
-        if self.link.is_up() && error.is_none() {
-            self.outbox.close(CloseCode::NORMAL);
-        }
-        self.is_settled = false;
-        self.link.close();
-        self.end_error.clone_from(&error);
-        self.connection = None;
-        self.enter(StateEvent::Ended);
-        self.rooms.close(error.as_ref(), &mut self.calls);
-        for ear in self.direct.drain(..) {
-            ear.sink.end(error.clone());
-            self.calls.push(Call::Drop(Box::new(ear)));
-        }
-        self.requests.close(&error.unwrap_or_else(Error::closed));
-    }
-
-    /// What waits and all rooms, for another connection to go on with.
-    pub(crate) fn hand_over(&mut self) -> (Vec<Room>, Vec<Entry>) {
-        (self.rooms.take_all(), self.requests.take_waiting())
-    }
-
-    /// Goes on with what another connection had.
-    pub(crate) fn take_over(&mut self, rooms: Vec<Room>, entries: Vec<Entry>) {
-        for room in rooms {
-            self.rooms.adopt(room, &mut self.calls);
-        }
-        for entry in entries {
-            match self.requests.ask(entry) {
-                Ok(()) => {}
-                Err(Refusal::Failed(_)) => {}
-                Err(Refusal::Full(entry)) => {
-                    let message = "as many requests wait as may";
-                    entry.settle(Err(Error::new(ErrorKind::QueueFull, message)));
-                }
-            }
-        }
     }
 
     // What the driver does.
@@ -391,8 +356,7 @@ impl Core {
             Due::Nothing => {}
             Due::Ping(number) => self.outbox.control(OpCode::Ping, &number.to_be_bytes()),
             Due::Dead => {
-                let message = "no sign of life from the server";
-                let error = Error::new(ErrorKind::ConnectionLost, message);
+                let error = self.link.overdue(now);
                 self.abandon(now, error);
             }
         }
@@ -494,5 +458,38 @@ impl Core {
             };
         }
         counts.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Core;
+    use crate::options::{Adaptive, BatchOptions, Options};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn adaptation_shortens_batches_and_never_prolongs_them() {
+        let ms = Duration::from_millis;
+        let delay = |adaptive, trip: Option<Duration>| {
+            let options = Options {
+                adaptive,
+                batch: BatchOptions {
+                    delay: ms(20),
+                    ..BatchOptions::default()
+                },
+                ..Options::default()
+            };
+            let mut core = Core::new(options, 1, 0, Instant::now(), 1);
+            if let Some(trip) = trip {
+                core.link.trip.record(trip);
+            }
+            core.batch_delay()
+        };
+        for trip in [None, Some(ms(64)), Some(ms(60_000))] {
+            assert_eq!(delay(Adaptive::Off, trip), ms(20));
+        }
+        assert_eq!(delay(Adaptive::On, None), Duration::ZERO);
+        assert_eq!(delay(Adaptive::On, Some(ms(64))), ms(1));
+        assert_eq!(delay(Adaptive::On, Some(ms(60_000))), ms(20));
     }
 }

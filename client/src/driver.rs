@@ -132,8 +132,8 @@ async fn guarded<T>(
     }
 }
 
-/// Calls handlers, and shows what has changed.
-fn settle(shared: &Shared) {
+/// Calls handlers, and shows what has changed. The pool does so for a client whose driver is gone.
+pub(crate) fn settle(shared: &Shared) {
     let mut core = shared.lock();
     let calls = core.take_calls();
     let status = changed_status(shared, &core);

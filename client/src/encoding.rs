@@ -87,8 +87,12 @@ impl Body {
         body
     }
 
-    /// Adds a key. What was written of a value that cannot be is taken back.
+    /// Adds a key. What was written of a value that cannot be is taken back, and so is what would
+    /// be one key too many.
     pub(crate) fn put<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Error> {
+        if self.keys >= KEYS_MAX - TAIL_KEYS {
+            return Err(Error::new(ErrorKind::Data, "a request has at most 13 keys"));
+        }
         let (length, keys) = (self.bytes.len(), self.keys);
         self.key(key);
         let written = self.encoding.append(&mut self.bytes, value);

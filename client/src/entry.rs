@@ -96,6 +96,8 @@ pub(crate) type Reply = oneshot::Sender<Result<Answer, Error>>;
 pub(crate) enum Wants {
     Data,
     Message,
+    /// Any answer over this very connection: it is alive.
+    Life,
 }
 
 /// Who asks.
@@ -166,6 +168,16 @@ impl Entry {
     /// The room that a publish with a key goes to.
     pub(crate) fn room(&self) -> Option<&str> {
         self.key.as_ref().map(|key| &*key.room)
+    }
+
+    /// Whether another connection can do it, too.
+    pub(crate) fn can_move(&self) -> bool {
+        !matches!(self.purpose, Purpose::User(_, Wants::Life))
+    }
+
+    /// Whether its caller is gone.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        matches!(&self.purpose, Purpose::User(reply, _) if reply.is_closed())
     }
 
     pub(crate) fn settle(self, result: Result<Answer, Error>) {

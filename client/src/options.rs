@@ -149,7 +149,7 @@ pub(crate) struct Settled {
 const ENDPOINTS_MAX: usize = 64;
 
 /// Longest time that may be asked for, which timers can wait for.
-const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
+pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 impl Options {
     pub(crate) fn settle(self, addresses: &[String]) -> Result<Settled, Error> {

@@ -6,6 +6,7 @@
 use crate::encoding::Body;
 use crate::entry::{Answer, Entry, PublishKey, Purpose, Resend, Wants};
 use crate::error::{Error, ErrorKind};
+use crate::options::TIMEOUT_MAX;
 use crate::requests::Refusal;
 use crate::shared::{Shared, now};
 use std::fmt;
@@ -72,7 +73,7 @@ impl<T> Pending<T> {
                 purpose: Purpose::User(reply, asking.wants),
                 key: asking.key,
                 resend: asking.resend,
-                timeout: asking.timeout,
+                timeout: asking.timeout.min(TIMEOUT_MAX),
                 retries: asking.retries,
                 ticket: pending.ticket,
                 since: now,
@@ -80,7 +81,7 @@ impl<T> Pending<T> {
         });
         match refusal {
             Ok(()) => {}
-            Err(Refusal::Failed(error)) => pending.stage = Stage::Failed(error),
+            Err(Refusal::Failed(_, error)) => pending.stage = Stage::Failed(error),
             Err(Refusal::Full(entry)) => pending.stage = Stage::Unsent(entry, None),
         }
         pending
@@ -107,7 +108,7 @@ impl<T> Pending<T> {
         });
         match refusal {
             Ok(()) => {}
-            Err(Refusal::Failed(error)) => self.stage = Stage::Failed(error),
+            Err(Refusal::Failed(_, error)) => self.stage = Stage::Failed(error),
             Err(Refusal::Full(entry)) => self.stage = Stage::Unsent(entry, Some(sleep)),
         }
     }

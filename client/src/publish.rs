@@ -138,7 +138,7 @@ impl Publish {
         self
     }
 
-    /// For the answer, the time in the queue included.
+    /// For the answer, the time in the queue included: 24 h at most.
     pub fn timeout(mut self, timeout: Duration) -> Publish {
         self.timeout = timeout;
         self
@@ -241,7 +241,7 @@ impl<T: DeserializeOwned> Ask<T> {
         self.with("traceparent", context.as_str())
     }
 
-    /// For the answer, the time in the queue included.
+    /// For the answer, the time in the queue included: 24 h at most.
     pub fn timeout(mut self, timeout: Duration) -> Ask<T> {
         self.timeout = timeout;
         self

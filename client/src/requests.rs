@@ -4,6 +4,10 @@
 //! end of the client. What waits is bounded by [`QueueOptions`], what is under way by `in_flight`
 //! and [`UNDER_WAY_BYTES_MAX`]. Used by the core.
 
+#[cfg(test)]
+mod tests;
+mod timing;
+
 use crate::encoding::{Body, Tail};
 use crate::entry::{Entry, KeyOrigin, Purpose, QueueOptions, Resend, WhenQueueFull};
 use crate::error::{Effect, Error, ErrorKind};
@@ -53,6 +57,7 @@ pub(crate) struct Requests {
     waiting_bytes: usize,
     /// Refused for now, and when they are asked again.
     delayed: Vec<(Instant, Entry)>,
+    delayed_bytes: usize,
     slots: Vec<Option<Slot>>,
     free: Vec<u16>,
     under_way: usize,
@@ -73,7 +78,7 @@ pub(crate) struct Requests {
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// For good.
-    Failed(Error),
+    Failed(Box<Entry>, Error),
     /// There is no room now.
     Full(Box<Entry>),
 }
@@ -86,6 +91,7 @@ impl Requests {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             delayed: Vec::new(),
+            delayed_bytes: 0,
             slots: Vec::new(),
             free: Vec::new(),
             under_way: 0,
@@ -106,7 +112,7 @@ impl Requests {
     }
 
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.waiting_bytes
+        self.waiting_bytes + self.delayed_bytes
     }
 
     /// Requests of the user that are not settled.
@@ -169,7 +175,7 @@ impl Requests {
     pub(crate) fn close(&mut self, error: &Error) {
         self.refusal = Some(error.clone());
         self.control.clear();
-        self.waiting_bytes = 0;
+        (self.waiting_bytes, self.delayed_bytes) = (0, 0);
         let delayed = self.delayed.drain(..).map(|(_, entry)| entry);
         let waiting = self.waiting.drain(..).chain(delayed);
         waiting.for_each(|entry| entry.settle(Err(error.clone())));
@@ -204,17 +210,19 @@ impl Requests {
 
     /// What waits is handed over to another connection.
     pub(crate) fn take_waiting(&mut self) -> Vec<Entry> {
-        self.waiting_bytes = 0;
-        self.waiting
-            .drain(..)
-            .chain(self.delayed.drain(..).map(|(_, entry)| entry))
-            .collect()
+        let delayed = self.delayed.drain(..).map(|(_, entry)| entry);
+        let all = self.waiting.drain(..).chain(delayed);
+        let (moves, stays): (Vec<Entry>, Vec<Entry>) = all.partition(Entry::can_move);
+        self.waiting = VecDeque::from(stays);
+        self.count_bytes();
+        self.wake_waiters();
+        moves
     }
 
     /// Takes a request of the user.
     pub(crate) fn ask(&mut self, mut entry: Entry) -> Result<(), Refusal> {
         if let Some(error) = &self.refusal {
-            return Err(Refusal::Failed(error.clone()));
+            return Err(Refusal::Failed(Box::new(entry), error.clone()));
         }
         if let Some(key) = &mut entry.key
             && key.origin == KeyOrigin::Automatic
@@ -224,16 +232,16 @@ impl Requests {
         }
         let bytes = entry.bytes();
         if bytes > self.bytes_max {
-            return Err(Refusal::Failed(self.too_large(bytes)));
+            return Err(Refusal::Failed(Box::new(entry), self.too_large(bytes)));
         }
         while self.is_full(bytes) {
             let full = || Error::new(ErrorKind::QueueFull, "as many requests wait as may");
             match self.options.when_full {
-                WhenQueueFull::Refuse => return Err(Refusal::Failed(full())),
+                WhenQueueFull::Refuse => return Err(Refusal::Failed(Box::new(entry), full())),
                 WhenQueueFull::Wait => return Err(Refusal::Full(Box::new(entry))),
                 WhenQueueFull::DropOldest => {
                     let Some(oldest) = self.waiting.pop_front() else {
-                        return Err(Refusal::Failed(full()));
+                        return Err(Refusal::Failed(Box::new(entry), full()));
                     };
                     self.waiting_bytes -= oldest.bytes();
                     oldest.settle(Err(full()));
@@ -247,7 +255,7 @@ impl Requests {
     }
 
     fn is_full(&self, bytes: usize) -> bool {
-        self.queued() >= self.options.count || self.waiting_bytes + bytes > self.options.bytes
+        self.queued() >= self.options.count || self.queued_bytes() + bytes > self.options.bytes
     }
 
     fn too_large(&self, bytes: usize) -> Error {
@@ -281,10 +289,6 @@ impl Requests {
         self.control.len() < CONTROL_MAX / 2
     }
 
-    fn watch(&mut self, deadline: Instant) {
-        self.earliest = Some(self.earliest.map_or(deadline, |other| other.min(deadline)));
-    }
-
     /// Takes what waits for the answer with this id.
     pub(crate) fn take(&mut self, id: u64) -> Option<Entry> {
         let place = (id & ((1 << SLOT_BITS) - 1)) as usize;
@@ -307,12 +311,6 @@ impl Requests {
         self.waiting.push_front(entry);
     }
 
-    /// Once more after a pause; then before all others.
-    pub(crate) fn later(&mut self, at: Instant, entry: Entry) {
-        self.watch(at.min(entry.deadline()));
-        self.delayed.push((at, entry));
-    }
-
     /// Its caller is gone.
     pub(crate) fn withdraw(&mut self, ticket: u64) {
         if let Some(at) = self.waiting.iter().position(|entry| entry.ticket == ticket) {
@@ -322,7 +320,14 @@ impl Requests {
             self.wake_waiters();
             return;
         }
-        self.delayed.retain(|(_, entry)| entry.ticket != ticket);
+        let mut delayed = self.delayed.iter();
+        let at = delayed.position(|(_, entry)| entry.ticket == ticket);
+        if let Some(at) = at {
+            let (_, entry) = self.delayed.remove(at);
+            self.delayed_bytes -= entry.bytes();
+            self.wake_waiters();
+            return;
+        }
         let mut slots = self.slots.iter_mut().flatten();
         let of = |slot: &&mut Slot| {
             slot.entry
@@ -332,65 +337,6 @@ impl Requests {
         if let Some(slot) = slots.find(of) {
             slot.entry = None;
         }
-    }
-
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.earliest
-    }
-
-    /// Settles what is too late, and brings back what was to wait. Those of the client itself are
-    /// given back.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Purpose> {
-        if self.earliest.is_none_or(|earliest| earliest > now) {
-            return Vec::new();
-        }
-        let mut earliest: Option<Instant> = None;
-        let mut keep = |at: Instant| earliest = Some(earliest.map_or(at, |other| other.min(at)));
-        let mut late = Vec::new();
-        for list in [&mut self.waiting, &mut self.control] {
-            for _ in 0..list.len() {
-                let Some(entry) = list.pop_front() else { break };
-                if entry.deadline() <= now {
-                    late.push((entry, Effect::None));
-                } else {
-                    keep(entry.deadline());
-                    list.push_back(entry);
-                }
-            }
-        }
-        for (at, entry) in std::mem::take(&mut self.delayed) {
-            if entry.deadline() <= now {
-                late.push((entry, Effect::None));
-            } else if at > now {
-                keep(at);
-                self.delayed.push((at, entry));
-            } else {
-                keep(entry.deadline());
-                self.waiting.push_front(entry);
-            }
-        }
-        for place in 0..self.slots.len() {
-            let slot = self.slots[place].take_if(|slot| slot.deadline <= now);
-            if let Some(slot) = slot {
-                self.release(place, &slot);
-                late.extend(slot.entry.map(|entry| (entry, Effect::Unknown)));
-            } else if let Some(slot) = &self.slots[place] {
-                keep(slot.deadline);
-            }
-        }
-        self.earliest = earliest;
-        self.waiting_bytes = self.waiting.iter().map(Entry::bytes).sum();
-        self.wake_waiters();
-        let mut own = Vec::new();
-        for (entry, effect) in late {
-            let message = format!("no answer within {} ms", entry.timeout.as_millis());
-            let error = Error::new(ErrorKind::Timeout, message).with_effect(effect);
-            match entry.purpose {
-                Purpose::User(..) => entry.settle(Err(error)),
-                purpose => own.push(purpose),
-            }
-        }
-        own
     }
 
     /// Whether a publish has to wait: one to a room of which it is not known whether it takes keys
@@ -459,7 +405,10 @@ impl Requests {
                 break;
             };
             self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-            self.send(entry, outbox);
+            // One of another member of a pool is not withdrawn where it came to.
+            if !entry.is_abandoned() {
+                self.send(entry, outbox);
+            }
         }
         if self.waiting.len() < before && !self.waiters.is_empty() {
             self.wake_waiters();

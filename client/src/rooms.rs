@@ -6,6 +6,7 @@
 //! halves until only the refused rooms are left. Used by the core.
 
 mod answers;
+mod moving;
 
 use crate::backoff::Backoff;
 use crate::encoding::{Body, Encoding};
@@ -144,6 +145,13 @@ impl Rooms {
         self.changed(name);
     }
 
+    /// The room of the subscription with this id.
+    pub(crate) fn room_of(&self, id: u64) -> Option<Arc<str>> {
+        let mut rooms = self.rooms.values();
+        let room = rooms.find(|room| room.ears.iter().any(|ear| ear.id == id));
+        room.map(|room| Arc::clone(&room.name))
+    }
+
     pub(crate) fn position(&self, name: &str) -> Option<Position> {
         self.rooms.get(name)?.position()
     }
@@ -194,50 +202,6 @@ impl Rooms {
         self.rooms
             .get(name)
             .is_some_and(|room| !room.ears.is_empty())
-    }
-
-    /// Takes all rooms out, to be adopted by another connection: with what was heard of them.
-    pub(crate) fn take_all(&mut self) -> Vec<Room> {
-        let heard = self.rooms.values().filter(|room| !room.ears.is_empty());
-        let names: Vec<Arc<str>> = heard.map(|room| Arc::clone(&room.name)).collect();
-        names.iter().filter_map(|name| self.take(name)).collect()
-    }
-
-    /// Takes a room out that the other connection recovers from its log.
-    pub(crate) fn take_recoverable(&mut self, name: &str) -> Option<Room> {
-        let room = self.rooms.get(name)?;
-        let recovers = room.membership == Membership::In && room.position().is_some();
-        recovers.then(|| self.take(name)).flatten()
-    }
-
-    /// Takes a room out. Where the server has this client as a member, what stays is a room that
-    /// nobody hears, which is left.
-    fn take(&mut self, name: &str) -> Option<Room> {
-        let mut taken = self.rooms.remove(name)?;
-        self.early.release(&taken);
-        if self.is_up && taken.membership != Membership::Out {
-            let mut left = Room::new(Arc::clone(&taken.name));
-            left.membership = taken.membership;
-            self.dirty.push(Arc::clone(&left.name));
-            self.rooms.insert(Arc::clone(&left.name), left);
-        }
-        taken.disconnected();
-        Some(taken)
-    }
-
-    /// Goes on with a room of another connection.
-    pub(crate) fn adopt(&mut self, mut room: Room, calls: &mut Vec<Call>) {
-        self.dirty.push(Arc::clone(&room.name));
-        match self.rooms.get_mut(&room.name) {
-            None => {
-                self.rooms.insert(Arc::clone(&room.name), room);
-            }
-            Some(known) => {
-                for ear in room.ears.drain(..) {
-                    known.add(ear, calls);
-                }
-            }
-        }
     }
 
     /// Whether joins are being asked for or wait to be.

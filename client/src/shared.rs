@@ -30,8 +30,13 @@ pub(crate) fn now() -> std::time::Instant {
 
 impl Shared {
     pub(crate) fn new(settled: Arc<Settled>, first: usize) -> Shared {
+        Shared::seeded(settled, first, rand_seed())
+    }
+
+    /// One whose jitter and keys are those of this seed.
+    pub(crate) fn seeded(settled: Arc<Settled>, first: usize, seed: u64) -> Shared {
         let options = settled.options.clone();
-        let core = Core::new(options, settled.endpoints.len(), first, now(), rand_seed());
+        let core = Core::new(options, settled.endpoints.len(), first, now(), seed);
         Shared {
             status: watch::Sender::new(core.status()),
             gone: watch::Sender::new(false),

@@ -4,7 +4,7 @@
 //! What is checked: a subscriber hears every room's log without repeat, and every gap is told; a
 //! publish that is answered has its place in the log, and none is there twice.
 
-mod server;
+pub(crate) mod server;
 
 use super::{Agreed, Core};
 use crate::encoding::{Body, Encoding};
@@ -50,12 +50,12 @@ enum Event {
 
 /// What one room's subscriber has heard.
 #[derive(Debug, Default)]
-struct Heard {
+pub(crate) struct Heard {
     /// Which epoch, and the last offset; none: what comes next may begin anywhere.
-    at: Option<(String, u64)>,
-    messages: u64,
-    losses: u64,
-    recoveries: u64,
+    pub(crate) at: Option<(String, u64)>,
+    pub(crate) messages: u64,
+    pub(crate) losses: u64,
+    pub(crate) recoveries: u64,
 }
 
 /// What settles a publish.
@@ -231,8 +231,7 @@ impl World {
             Event::Cut(_) => {}
             Event::Others => {
                 let room = self.rng.random_range(0..ROOMS);
-                let said = self.server.publish(room, 0, None);
-                self.say(said);
+                self.publish_elsewhere(room);
                 self.at(PACE, Event::Others);
             }
             Event::Own => {
@@ -268,6 +267,15 @@ impl World {
         self.is_connected = false;
         self.server.disconnected();
         self.core.lost(self.now, End::abnormal(None));
+    }
+
+    /// Somebody else publishes.
+    fn publish_elsewhere(&mut self, room: usize) {
+        let mut log = self.log.lock().expect("not poisoned");
+        log.append(room, 0, None);
+        drop(log);
+        let said = self.server.tell();
+        self.say(said);
     }
 
     fn publish(&mut self) {
@@ -319,7 +327,7 @@ impl World {
                 }
             }
             4 => {
-                self.server.restart();
+                self.log.lock().expect("not poisoned").restart();
                 if self.is_connected {
                     self.cut();
                 }
@@ -362,7 +370,7 @@ impl World {
 }
 
 /// One item of a room: contiguous, unless a gap was told.
-fn hear(heard: &mut Heard, room: usize, item: &Item, log: &Mutex<server::Logs>) {
+pub(crate) fn hear(heard: &mut Heard, room: usize, item: &Item, log: &Mutex<server::Logs>) {
     match item {
         Item::Joined(joined) => {
             let position = joined.position.clone().expect("it keeps history");
@@ -410,8 +418,7 @@ fn check(seed: u64, encoding: Encoding, adaptive: Adaptive) {
     });
     while world.step(end + Duration::from_secs(300)) {}
     for room in 0..ROOMS {
-        let said = world.server.publish(room, 0, None);
-        world.say(said);
+        world.publish_elsewhere(room);
     }
     while world.step(end + Duration::from_secs(600)) {}
     assert_eq!(world.core.state(), State::Connected, "seed {seed}");

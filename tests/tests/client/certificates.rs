@@ -6,10 +6,10 @@ use serde_json::json;
 use shardcast_client::{
     Authorities, Client, ErrorKind, Identity, Options, State, SubscribeOptions, Tls,
 };
-use shardcast_tests::{Certificates, wait_until};
+use shardcast_tests::{Certificates, Served, wait_until};
 use std::fs;
 
-fn trusting(certificates: &Certificates, identity: Option<Identity>) -> Options {
+pub(crate) fn trusting(certificates: &Certificates, identity: Option<Identity>) -> Options {
     Options {
         tls: Tls {
             authorities: Authorities::File(certificates.file("authority.pem").into()),
@@ -17,6 +17,26 @@ fn trusting(certificates: &Certificates, identity: Option<Identity>) -> Options 
         },
         ..quick()
     }
+}
+
+/// Gives a server other certificates, for the same names by another authority.
+pub(crate) fn renew(served: &Served, old: &Certificates, new: &Certificates) {
+    // The key first: between the two the server keeps what it has.
+    for file in [
+        "localhost.key",
+        "localhost.pem",
+        "other.test.key",
+        "other.test.pem",
+    ] {
+        fs::copy(new.file(file), old.file(file)).expect("a file");
+    }
+    served.hang_up();
+    wait_until("it reads them", || served.metric("tls_reloads_total") == 1);
+}
+
+/// Lets clients that trust the old authority trust the new one instead.
+pub(crate) fn trust_anew(old: &Certificates, new: &Certificates) {
+    fs::copy(new.file("authority.pem"), old.file("authority.pem")).expect("a file");
 }
 
 #[test]
@@ -37,17 +57,7 @@ fn a_server_that_changes_its_certificate_is_followed_by_the_authority() {
             .await
             .expect("published");
         seen.until(&mut heard, 1).await;
-        // The key first: between the two the server keeps what it has.
-        for file in [
-            "localhost.key",
-            "localhost.pem",
-            "other.test.key",
-            "other.test.pem",
-        ] {
-            fs::copy(new.file(file), old.file(file)).expect("a file");
-        }
-        served.hang_up();
-        wait_until("it reads them", || served.metric("tls_reloads_total") == 1);
+        renew(&served, &old, &new);
         let connection = client.connection().expect("connected");
         let call = json!({"connection": connection, "code": 1012, "reason": "again"});
         assert_eq!(served.call("/api/disconnect", &call.to_string()).0, 200);
@@ -64,7 +74,7 @@ fn a_server_that_changes_its_certificate_is_followed_by_the_authority() {
             .publish("chat:renewed", &2_u64)
             .await
             .expect("published");
-        fs::copy(new.file("authority.pem"), old.file("authority.pem")).expect("a file");
+        trust_anew(&old, &new);
         publisher
             .publish("chat:renewed", &3_u64)
             .await

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-fn close(served: &Served, client: &Client, code: u16) {
+pub(crate) fn close(served: &Served, client: &Client, code: u16) {
     let connection = client.connection().expect("connected");
     disconnect(
         served,
@@ -58,6 +58,9 @@ fn close_codes_of_every_class_are_obeyed() {
         });
     }
     for (code, kind, name) in [
+        (4000, ErrorKind::Closed, "bad_json"),
+        // Without a token that could have a successor.
+        (4003, ErrorKind::Closed, "unauthorized"),
         (4004, ErrorKind::Closed, "forbidden"),
         (4020, ErrorKind::Replaced, "replaced"),
         (4021, ErrorKind::Closed, "closed"),
@@ -87,6 +90,37 @@ fn close_codes_of_every_class_are_obeyed() {
             assert!(heard.next().await.is_none());
         });
     }
+}
+
+#[test]
+fn a_token_that_is_refused_later_gets_a_successor() {
+    let (served, _secret) = guarded(r#"["header"]"#);
+    run(async {
+        let (token, asked) = provider(600);
+        let options = Options {
+            token: Some(token),
+            ..quick()
+        };
+        let client = connect(served.address("ws"), options);
+        let mut heard = client
+            .subscribe("chat:successor", SubscribeOptions::default())
+            .expect("open");
+        heard.joined().await.expect("it joins");
+        close(&served, &client, 4003);
+        let mut seen = Seen::default();
+        let mut status = client.status();
+        let lost = status.wait_for(|status| status.error.is_some());
+        drop(lost.await.expect("it lives"));
+        client.ready().await.expect("it comes back");
+        client
+            .publish("chat:successor", &1_u64)
+            .await
+            .expect("published");
+        seen.until(&mut heard, 1).await;
+        seen.assert_all(1);
+        assert_eq!(seen.recovered, 1);
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    });
 }
 
 /// A secret of the test's, and a server that takes its tokens.

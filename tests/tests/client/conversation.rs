@@ -5,11 +5,13 @@ use crate::scene::{connect, quick, run, serve, url};
 use serde_json::{Value, json};
 use shardcast_client::{
     Authorities, Client, Compression, Encoding, Error, ErrorKind, Item, Joined, Loss, Options,
-    Position, Proxy, State, SubscribeOptions, Subscription, Target, Tls,
+    Position, Proxy, Sampling, State, SubscribeOptions, Subscription, Target, Tls, TraceContext,
 };
+use shardcast_patience::Program;
 use shardcast_tests::{Certificates, PATIENCE, wait_until};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -78,6 +80,19 @@ async fn converse(ann: &Client, bob: &Client) {
     let echoed: Value = bob.request("echo", &data).await.expect("an echo");
     assert_eq!(echoed, data);
     assert!(bob.ping().await.expect("a pong") < PATIENCE);
+    let context = TraceContext::new(0xf0, 0xf1, Sampling::Unknown).expect("no zeros");
+    let traced = bob.publish(room, &4).trace(context).await;
+    let traced = traced.expect("published");
+    loop {
+        let Item::Message(message) = item(&mut lobby).await else {
+            panic!("a message");
+        };
+        let is_traced = message.offset() == traced.offset;
+        assert_eq!(message.trace(), is_traced.then_some(context));
+        if is_traced {
+            break;
+        }
+    }
 }
 
 /// What is refused, and what is withdrawn.
@@ -253,6 +268,51 @@ fn through_a_proxy_that_knows_the_client() {
     });
 }
 
+/// Tells this very test, started again in another environment, whom to talk to.
+const PROXIED: &str = "SHARDCAST_CLIENT_TEST_SERVER";
+
+#[test]
+fn through_the_proxy_that_the_environment_names() {
+    if let Ok(server) = std::env::var(PROXIED) {
+        return run(async {
+            let options = Options {
+                proxy: Proxy::FromEnvironment,
+                ..quick()
+            };
+            let client = Client::connect(&server, options).expect("good options");
+            client.ping().await.expect("a pong");
+            client.close().await;
+        });
+    }
+    let served = serve("");
+    let tunnels = Arc::new(AtomicUsize::new(0));
+    let proxy = format!("http://me:secret@{}", tunnel(Arc::clone(&tunnels)));
+    let proxy = proxy.as_str();
+    let table: [(&[(&str, &str)], usize); 5] = [
+        (&[("HTTP_PROXY", proxy)], 1),
+        (&[("http_proxy", proxy)], 1),
+        (&[("ALL_PROXY", proxy)], 1),
+        // Only of wss.
+        (&[("HTTPS_PROXY", proxy)], 0),
+        (&[("HTTP_PROXY", proxy), ("NO_PROXY", "127.0.0.1")], 0),
+    ];
+    for (variables, expected) in table {
+        let mut again = Command::new(std::env::current_exe().expect("this test"));
+        let name = "conversation::through_the_proxy_that_the_environment_names";
+        again.args(["--exact", name]);
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+            again.env_remove(name).env_remove(name.to_lowercase());
+        }
+        again.envs(variables.iter().copied());
+        again.env(PROXIED, url(served.address("ws")));
+        let ended = Program::start(&mut again).end();
+        assert_eq!(ended.code, Some(0), "{}{}", ended.printed, ended.errors);
+        assert!(ended.printed.contains("1 passed"), "{}", ended.printed);
+        let through = tunnels.swap(0, Ordering::Relaxed);
+        assert_eq!(through, expected, "{variables:?}");
+    }
+}
+
 #[test]
 fn several_handlers_of_a_room_come_and_go() {
     let served = serve("");
@@ -286,7 +346,8 @@ fn several_handlers_of_a_room_come_and_go() {
         drop(first);
         client.publish("chat:many", &2).await.expect("published");
         all_called(2).await;
-        second.unsubscribe();
+        assert!(client.unsubscribe(second.id()));
+        assert!(!client.unsubscribe(second.id()), "it is gone");
         client.publish("chat:many", &3).await.expect("published");
         all_called(3).await;
         let mut seen = heard.lock().expect("not poisoned").clone();

@@ -9,6 +9,7 @@ mod certificates;
 mod closes;
 mod conversation;
 mod faults;
+mod items;
 mod pools;
 mod scene;
 mod stalled;

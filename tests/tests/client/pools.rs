@@ -1,12 +1,16 @@
 //! Pools over two endpoints, with breakers and adaptation on: members that fail leave, rooms move
 //! with what they missed, and a subscriber has seen exactly the room's log, once.
 
+use crate::certificates::{renew, trust_anew, trusting};
 use crate::closes::{close_room, guarded, provider};
 use crate::faults::{proxied, table};
 use crate::scene::{LAST, Seen, connect, converse, quick, run, serve, serve_on, url};
-use shardcast_client::{Adaptive, Loss, Options, Pool, PoolOptions, PoolPolicy, SubscribeOptions};
-use shardcast_tests::Served;
+use shardcast_client::{
+    Adaptive, Error, ErrorKind, Loss, Options, Pool, PoolOptions, PoolPolicy, State,
+    SubscribeOptions, Subscription,
+};
 use shardcast_tests::proxy::{Fault, Proxy, Script, Way};
+use shardcast_tests::{Certificates, Served};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -117,6 +121,159 @@ fn a_pool_obeys_close_codes_of_every_class() {
             seen.assert_all(3);
             assert_eq!(seen.recovered, 1, "{code}");
         }
+        pool.close().await;
+    });
+}
+
+/// Waits until so many members are used.
+async fn used(pool: &Pool, members: usize) {
+    while pool.healthy() != members {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// What a subscription ends with.
+async fn end_of(heard: &mut Subscription) -> Error {
+    loop {
+        match heard.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return error,
+            None => panic!("it ends for a reason"),
+        }
+    }
+}
+
+/// One member after the other is closed for good, while much is under way.
+async fn close_for_good(served: &Served, pool: &Pool, code: u16) {
+    let room = format!("chat:pool-end-{code}");
+    let mut heard = pool
+        .subscribe(&room, SubscribeOptions::default())
+        .expect("open");
+    heard.joined().await.expect("it joins");
+    let mut seen = Seen::default();
+    let sent: Vec<_> = (1..=LAST)
+        .map(|number| pool.publish(&room, &number).send())
+        .collect();
+    seen.until(&mut heard, 1).await;
+    close_room(served, &room, code);
+    for sent in sent {
+        sent.await.expect("published by the other");
+    }
+    seen.until(&mut heard, LAST).await;
+    seen.assert_all(LAST);
+    assert_eq!(seen.recovered, 1, "{code}");
+    used(pool, 1).await;
+    // The end of the last is the end of the pool.
+    close_room(served, &room, code);
+    assert_eq!(end_of(&mut heard).await.close_code(), Some(code));
+    assert!(heard.next().await.is_none());
+    let members = pool.members().iter();
+    assert!(
+        members
+            .clone()
+            .all(|member| member.state() == State::Closed)
+    );
+    let refused = pool.publish(&room, &1).await.expect_err("it has ended");
+    assert_eq!(refused.close_code(), Some(code));
+    assert_eq!(
+        pool.ready().await.expect_err("it has ended").close_code(),
+        Some(code)
+    );
+    let closed = pool.subscribe(&room, SubscribeOptions::default());
+    assert_eq!(closed.expect_err("it has ended").kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_pool_goes_on_while_one_of_its_members_is_not_closed_for_good() {
+    let served = serve("");
+    for code in [4000, 4003, 4004, 4020, 4021, 4099] {
+        let other = before(&served, Vec::new());
+        run(async {
+            let endpoints = [served.address("ws"), other.address()];
+            // Whoever has the room publishes to it, so that its order is known.
+            let pool = pool(endpoints, options(PoolPolicy::ConsistentHash, 0)).await;
+            used(&pool, 2).await;
+            close_for_good(&served, &pool, code).await;
+            pool.close().await;
+        });
+    }
+}
+
+#[test]
+fn a_pool_that_drains_answers_what_waits() {
+    let served = serve("");
+    run(async {
+        let other = before(&served, Vec::new());
+        let endpoints = [served.address("ws"), other.address()];
+        let pool = pool(endpoints, options(PoolPolicy::RoundRobin, 0)).await;
+        used(&pool, 2).await;
+        let sent: Vec<_> = (1..=LAST)
+            .map(|number| pool.publish("chat:drained", &number).send())
+            .collect();
+        pool.drain(Duration::from_secs(30)).await;
+        for sent in sent {
+            sent.await.expect("published before the end");
+        }
+        let members = pool.members().iter();
+        assert!(
+            members
+                .clone()
+                .all(|member| member.state() == State::Closed)
+        );
+        let refused = pool.publish("chat:drained", &1).await;
+        assert_eq!(refused.expect_err("it has ended").kind(), ErrorKind::Closed);
+        pool.ready().await.expect_err("it has ended");
+        let publisher = connect(served.address("ws"), quick());
+        let history = publisher
+            .history::<u64>("chat:drained")
+            .with("limit", &1_000);
+        let kept = history.await.expect("it keeps history").messages;
+        assert_eq!(kept.len() as u64, LAST);
+    });
+}
+
+#[test]
+fn a_pool_follows_a_server_that_changes_its_certificate() {
+    let (old, new) = (Certificates::make(), Certificates::make());
+    let served = serve(&old.toml());
+    let other = Proxy::before(served.address("wss"), |_| Script::default());
+    run(async {
+        let endpoints = [served.address("wss"), other.address()];
+        let urls = endpoints.map(|at| format!("wss://localhost:{}/ws", at.port()));
+        let mut pooled = options(PoolPolicy::RoundRobin, 0);
+        pooled.client.tls = trusting(&old, None).tls;
+        let pool = Pool::connect(&urls, pooled).expect("good options");
+        used(&pool, 2).await;
+        let publisher = connect(served.address("ws"), quick());
+        let room = "chat:pool-renewed";
+        let mut heard = pool
+            .subscribe(room, SubscribeOptions::default())
+            .expect("open");
+        heard.joined().await.expect("it joins");
+        let mut seen = Seen::default();
+        publisher.publish(room, &1_u64).await.expect("published");
+        seen.until(&mut heard, 1).await;
+        renew(&served, &old, &new);
+        // A connection that stands stands: the room goes to the other one.
+        close_room(&served, room, 1012);
+        publisher.publish(room, &2_u64).await.expect("published");
+        seen.until(&mut heard, 2).await;
+        assert_eq!((pool.healthy(), seen.recovered), (1, 1));
+        // Then there is none that anybody vouches for.
+        close_room(&served, room, 1012);
+        publisher.publish(room, &3_u64).await.expect("published");
+        for member in pool.members() {
+            let mut status = member.status();
+            let untrusted = status.wait_for(|status| status.attempt >= 3).await;
+            let error = untrusted.expect("it lives").error.clone();
+            assert_eq!(error.expect("it failed").kind(), ErrorKind::Connect);
+        }
+        assert_eq!(pool.healthy(), 0);
+        trust_anew(&old, &new);
+        publisher.publish(room, &4_u64).await.expect("published");
+        seen.until(&mut heard, 4).await;
+        seen.assert_all(4);
+        used(&pool, 2).await;
         pool.close().await;
     });
 }
@@ -233,9 +390,7 @@ fn an_endpoint_that_is_gone_leaves_the_pool_and_comes_back() {
         // What becomes of them is heard of at once, not with the next check.
         pooled.health_check = Duration::from_secs(3_600);
         let pool = Pool::connect(&endpoints, pooled).expect("good options");
-        while pool.healthy() < 2 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        used(&pool, 2).await;
         let rooms: Vec<String> = (0..20)
             .map(|number| format!("chat:both-{number}"))
             .collect();
@@ -262,8 +417,11 @@ fn an_endpoint_that_is_gone_leaves_the_pool_and_comes_back() {
             seen.until(subscription, 5).await;
             seen.assert_all(5);
         }
-        while pool.healthy() < 2 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        used(&pool, 2).await;
+        assert!(pool.unsubscribe(heard[0].id()));
+        assert!(!pool.unsubscribe(heard[0].id()), "it is gone");
+        while let Some(item) = heard[0].next().await {
+            item.expect("what was there before the end");
         }
         // All are left with their last subscription, wherever they are.
         drop(heard);

@@ -13,30 +13,48 @@ use std::time::Duration;
 
 /// What every life of the server has published: by epoch and room, in order.
 #[derive(Debug, Default)]
-pub(super) struct Logs {
+pub(crate) struct Logs {
     epochs: Vec<String>,
     logs: BTreeMap<(String, usize), Vec<u64>>,
+    /// Of publishes, with their offsets.
+    keys: BTreeMap<String, u64>,
 }
 
 impl Logs {
-    pub(super) fn newest(&self) -> &str {
+    /// A new life of the server: logs and keys are gone.
+    pub(crate) fn restart(&mut self) {
+        let epoch = format!("e{}", self.epochs.len());
+        self.epochs.push(epoch);
+        self.keys.clear();
+    }
+
+    /// Somebody publishes.
+    pub(crate) fn append(&mut self, room: usize, number: u64, key: Option<&str>) {
+        let epoch = self.newest().to_owned();
+        let of_room = self.logs.entry((epoch, room)).or_default();
+        of_room.push(number);
+        let offset = of_room.len() as u64;
+        self.keys.extend(key.map(|key| (key.to_owned(), offset)));
+    }
+
+    pub(crate) fn newest(&self) -> &str {
         self.epochs.last().expect("it has begun")
     }
 
-    pub(super) fn get(&self, epoch: &str, room: usize, offset: u64) -> Option<u64> {
+    pub(crate) fn get(&self, epoch: &str, room: usize, offset: u64) -> Option<u64> {
         let log = self.logs.get(&(epoch.to_owned(), room))?;
         log.get(usize::try_from(offset).ok()?.checked_sub(1)?)
             .copied()
     }
 
-    pub(super) fn last(&self, room: usize) -> u64 {
+    pub(crate) fn last(&self, room: usize) -> u64 {
         self.logs
             .get(&(self.newest().to_owned(), room))
             .map_or(0, |log| log.len() as u64)
     }
 
     /// No publish of the client is twice in one life of the server.
-    pub(super) fn assert_once(&self) {
+    pub(crate) fn assert_once(&self) {
         for epoch in &self.epochs {
             let mut seen = BTreeSet::new();
             let logs = self.logs.iter().filter(|((of, _), _)| of == epoch);
@@ -49,17 +67,17 @@ impl Logs {
 
 /// What the server says to its client.
 #[derive(Debug, Default)]
-pub(super) struct Answered {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Answered {
+    pub(crate) bytes: Vec<u8>,
     /// It cuts the connection soon.
-    pub(super) closes: bool,
+    pub(crate) closes: bool,
 }
 
-pub(super) struct Server {
+pub(crate) struct Server {
     encoding: Encoding,
     log: Arc<Mutex<Logs>>,
-    keys: BTreeMap<String, u64>,
-    joined: BTreeSet<usize>,
+    /// The rooms that its client is in, and what it was told of each.
+    joined: BTreeMap<usize, u64>,
     is_connected: bool,
     received: Vec<u8>,
     refusals: u32,
@@ -67,34 +85,29 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(log: Arc<Mutex<Logs>>, encoding: Encoding) -> Server {
-        let mut server = Server {
+    pub(crate) fn new(log: Arc<Mutex<Logs>>, encoding: Encoding) -> Server {
+        let server = Server {
             encoding,
             log,
-            keys: BTreeMap::new(),
-            joined: BTreeSet::new(),
+            joined: BTreeMap::new(),
             is_connected: false,
             received: Vec::new(),
             refusals: 0,
             connections: 0,
         };
-        server.restart();
+        let mut log = server.log.lock().expect("not poisoned");
+        if log.epochs.is_empty() {
+            log.restart();
+        }
+        drop(log);
         server
     }
 
-    /// A new life: logs and keys are gone.
-    pub(super) fn restart(&mut self) {
-        let mut log = self.log.lock().expect("not poisoned");
-        let epoch = format!("e{}", log.epochs.len());
-        log.epochs.push(epoch);
-        self.keys.clear();
-    }
-
-    pub(super) fn refuse_joins(&mut self, count: u32) {
+    pub(crate) fn refuse_joins(&mut self, count: u32) {
         self.refusals = count;
     }
 
-    pub(super) fn connected(&mut self) -> Answered {
+    pub(crate) fn connected(&mut self) -> Answered {
         self.is_connected = true;
         self.connections += 1;
         self.say(
@@ -103,13 +116,13 @@ impl Server {
         )
     }
 
-    pub(super) fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self) {
         self.is_connected = false;
         self.joined.clear();
         self.received.clear();
     }
 
-    pub(super) fn close(&mut self, code: u16) -> Answered {
+    pub(crate) fn close(&mut self, code: u16) -> Answered {
         let mut bytes = Vec::new();
         write_close(&mut bytes, CloseCode::new(code), "the simulation");
         Answered {
@@ -118,7 +131,7 @@ impl Server {
         }
     }
 
-    pub(super) fn drain(&mut self, reconnect: Duration) -> Answered {
+    pub(crate) fn drain(&mut self, reconnect: Duration) -> Answered {
         let reconnect_ms = reconnect.as_millis() as u64;
         let closing =
             json!({"type": "closing", "reason": "draining", "reconnect_ms": reconnect_ms});
@@ -152,26 +165,31 @@ impl Server {
         (log.newest().to_owned(), log.last(room))
     }
 
-    /// Somebody publishes.
-    pub(super) fn publish(&mut self, room: usize, number: u64, key: Option<&str>) -> Answered {
-        let (epoch, offset) = {
-            let mut log = self.log.lock().expect("not poisoned");
-            let epoch = log.newest().to_owned();
-            let of_room = log.logs.entry((epoch.clone(), room)).or_default();
-            of_room.push(number);
-            (epoch, of_room.len() as u64)
-        };
-        if let Some(key) = key {
-            self.keys.insert(format!("{epoch}/{key}"), offset);
+    /// Says what has been published since in the rooms that its client is in.
+    pub(crate) fn tell(&mut self) -> Answered {
+        let mut said = Answered::default();
+        for (room, told) in self.joined.clone() {
+            let (_, last) = self.position(room);
+            self.joined.insert(room, last);
+            said.bytes.extend(self.messages(room, told, last));
         }
-        match self.joined.contains(&room) {
-            true => self.say(&message(room, offset, number)),
-            false => Answered::default(),
-        }
+        said
+    }
+
+    /// Of a room, behind one offset up to another.
+    fn messages(&self, room: usize, since: u64, last: u64) -> Vec<u8> {
+        let log = self.log.lock().expect("not poisoned");
+        let numbered = (since + 1..=last).map(|offset| {
+            let number = log.get(log.newest(), room, offset);
+            message(room, offset, number.expect("it is kept"))
+        });
+        numbered
+            .flat_map(|message| self.say(&message).bytes)
+            .collect()
     }
 
     /// Takes what the client sent.
-    pub(super) fn hear(&mut self, bytes: Vec<u8>, rng: &mut StdRng) -> Answered {
+    pub(crate) fn hear(&mut self, bytes: Vec<u8>, rng: &mut StdRng) -> Answered {
         self.received.extend(bytes);
         let mut received = std::mem::take(&mut self.received);
         let limits = ReadLimits {
@@ -219,7 +237,14 @@ impl Server {
                 let room = room_of(&asked["room"]);
                 let key = asked["key"].as_str().expect("a key");
                 let (epoch, _) = self.position(room);
-                if let Some(offset) = self.keys.get(&format!("{epoch}/{key}")) {
+                let known = self
+                    .log
+                    .lock()
+                    .expect("not poisoned")
+                    .keys
+                    .get(key)
+                    .copied();
+                if let Some(offset) = known {
                     let duplicate = json!({"type": "ack", "id": id, "epoch": epoch,
                         "offset": offset, "duplicate": true});
                     return self.say(&duplicate);
@@ -228,11 +253,21 @@ impl Server {
                     return self.say(&refusal(id));
                 }
                 let number = asked["data"].as_u64().expect("a number");
-                let mut said = self.publish(room, number, Some(key));
+                let mut log = self.log.lock().expect("not poisoned");
+                log.append(room, number, Some(key));
+                drop(log);
+                let mut said = self.tell();
                 let (epoch, offset) = self.position(room);
                 let ack = json!({"type": "ack", "id": id, "epoch": epoch, "offset": offset});
                 said.bytes.extend(self.say(&ack).bytes);
                 said
+            }
+            "leave_room" => {
+                for name in names(asked) {
+                    let left = self.joined.remove(&room_of(name));
+                    left.expect("a room is left once");
+                }
+                self.say(&json!({"type": "left", "id": id}))
             }
             other => panic!("{other}"),
         }
@@ -245,15 +280,12 @@ impl Server {
             return self.say(&refusal(id));
         }
         let one = asked["room"].is_string();
-        let names: Vec<&Value> = match one {
-            true => vec![&asked["room"]],
-            false => asked["rooms"].as_array().expect("rooms").iter().collect(),
-        };
         let (mut entries, mut missed) = (Vec::new(), Vec::new());
-        for name in names {
+        for name in names(asked) {
             let room = room_of(name);
-            assert!(self.joined.insert(room), "a room is joined once");
             let (epoch, last) = self.position(room);
+            let joined = self.joined.insert(room, last);
+            assert_eq!(joined, None, "a room is joined once");
             let mut entry = json!({"room": name, "members": 1, "epoch": epoch, "offset": last});
             let since = match one {
                 true => &asked["since"],
@@ -263,11 +295,7 @@ impl Server {
                 let goes_on = since["epoch"] == epoch && offset <= last;
                 entry["recovered"] = json!(goes_on);
                 if goes_on {
-                    let log = self.log.lock().expect("not poisoned");
-                    missed.extend((offset + 1..=last).map(|offset| {
-                        let number = log.get(&epoch, room, offset).expect("it is kept");
-                        message(room, offset, number)
-                    }));
+                    missed.extend(self.messages(room, offset, last));
                 } else {
                     entry["reason"] = json!("epoch_changed");
                 }
@@ -283,12 +311,19 @@ impl Server {
         let mut said = Answered::default();
         // With several rooms, messages may come before the answer.
         let answer = self.say(&answer).bytes;
-        let messages = missed.iter().flat_map(|message| self.say(message).bytes);
         match one {
-            true => said.bytes.extend(answer.into_iter().chain(messages)),
-            false => said.bytes.extend(messages.chain(answer)),
+            true => said.bytes.extend(answer.into_iter().chain(missed)),
+            false => said.bytes.extend(missed.into_iter().chain(answer)),
         }
         said
+    }
+}
+
+/// The rooms that a request names.
+fn names(asked: &Value) -> Vec<&Value> {
+    match &asked["room"] {
+        Value::Null => asked["rooms"].as_array().expect("rooms").iter().collect(),
+        one => vec![one],
     }
 }
 

@@ -347,6 +347,7 @@ impl OrderDesk {
                     epoch: OrderDesk::EPOCH,
                     offset,
                     previous: offset - 1,
+                    age: std::time::Duration::ZERO,
                 };
                 let publish = publish.keep(LogClass::new(1));
                 let told = (self.handle).publish_sequenced(Target::Room(ORDERED), publish, place);

@@ -2,6 +2,7 @@
 //! expect is a failed test.
 
 use crate::{PATIENCE, Server, shard_of};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
@@ -132,9 +133,13 @@ impl Client {
     /// The next message of any kind.
     #[track_caller]
     pub fn hear_any(&mut self) -> Message {
-        match self.socket.read() {
-            Ok(message) => message,
-            Err(error) => panic!("{}: nothing to hear: {error}", self.id),
+        loop {
+            match self.socket.read() {
+                Ok(message) => return message,
+                // A child of the test has ended: a read with a deadline does not begin again.
+                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{}: nothing to hear: {error}", self.id),
+            }
         }
     }
 

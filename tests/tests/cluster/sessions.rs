@@ -225,7 +225,8 @@ fn a_connection_that_only_seems_to_be_there_is_closed_at_its_node() {
         visitor
             .join(&cluster.nodes[0], json!({"room": PLAIN}))
             .await;
-        let mut next = Visitor::arrive(&cluster.nodes[1], None);
+        let mut next = arrive(&cluster.nodes[1], None).await;
+        let before = saved(&cluster.nodes[1]);
         let resumed = next.resume(&visitor.token);
         of(&resumed, PLAIN);
         assert_eq!(visitor.client.closed().0, 4021);
@@ -234,6 +235,7 @@ fn a_connection_that_only_seems_to_be_there_is_closed_at_its_node() {
         })
         .await;
         // Its successor's session goes on in turn.
+        until("that is copied, too", || saved(&cluster.nodes[1]) > before).await;
         drop(next.client);
         let mut last = Visitor::arrive(&cluster.nodes[2], None);
         of(&last.resume(&next.token), PLAIN);
@@ -321,6 +323,10 @@ fn without_a_broker_a_node_has_its_own_sessions() {
         assert_eq!(next.resume(&visitor.token)["type"], "resumed");
         let before = saved(&cluster.nodes[0]);
         cluster.broker.restart();
+        until("all nodes are back", || {
+            cluster.nodes.iter().all(Node::is_connected)
+        })
+        .await;
         // It hears that one session has gone on, and of the one that stands for it.
         until("the broker has been told", || {
             saved(&cluster.nodes[0]) >= before + 2

@@ -9,7 +9,7 @@ use shardcast_client::{Client, Item, Message, SubscribeOptions, Subscription, Tr
 use shardcast_patience::PATIENCE;
 use std::time::Duration;
 
-const NAMESPACE: &str = "partitions = 1\n[namespaces.ordered]\nhistory = 100\norder = \"broker\"\n";
+const NAMESPACE: &str = "streams = 1\n[namespaces.ordered]\nhistory = 100\norder = \"broker\"\n";
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// Before it is said again what nobody has heard.

@@ -300,9 +300,9 @@ pub static WORKS: &[Work] = &[
     },
     Work {
         name: "limits-idle-10000",
-        title: "10,000 idle, all limits on",
+        title: "10,000 idle, all limits on, after 6 s",
         group: Group::Engines,
-        load: "idle --connections 10000 --hold 2s",
+        load: "idle --connections 10000 --hold 6s",
         figures: &[BytesPerConnection],
         servers: &[NATIVE, NATIVE_LIMITS],
         goals: &[Goal::new(

@@ -8,6 +8,7 @@ pub(crate) mod connection;
 mod map;
 mod map_cursor;
 pub(crate) mod options;
+mod reading;
 mod recovery;
 pub(crate) mod requests;
 mod server_side;

@@ -8,6 +8,7 @@
 
 use crate::centrifuge::answers;
 use crate::centrifuge::map_cursor::MapCursor;
+use crate::centrifuge::reading::read_for;
 use crate::centrifuge::server_side;
 use crate::centrifuge::wish::{MapWish, Wish, begin_entering, is_given_up, set_term};
 use crate::namespace::Standing;
@@ -15,15 +16,14 @@ use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::entering::RoomToJoin;
 use crate::rooms::kept::KeptPage;
 use crate::rooms::membership;
-use crate::rooms::{history, presence};
+use crate::rooms::presence;
 use crate::session::call::OwnedCall;
-use crate::session::context::{Context, Continuation};
-use crate::session::pending::{JoinedRoom, Outcome, Requester};
-use crate::wire::failure::{NO_ORDER, unavailable};
+use crate::session::context::Context;
+use crate::session::pending::JoinedRoom;
 use crate::wire::filtering;
 use crate::wire::position::{epoch_text, since_of};
 use crate::wire::publication::deltas_of;
-use shardcast_engine::{History, HistoryQuery, Loss, Position, ReadOrder, Recovery, Since};
+use shardcast_engine::{History, HistoryQuery, Position, ReadOrder, Recovery, Since};
 use shardcast_protocol::dialect::centrifuge::{
     CentrifugeReply, Deltas, MapPhase, MapStep, MapSubscribed, Recovering, Refusal,
 };
@@ -95,7 +95,6 @@ fn read(
     (wish, asked): (Wish, MapWish),
     room: ResolvedRoom<'_>,
 ) -> Result<(), Problem> {
-    let serial = begin_entering(cx, &wish.channel);
     let query = HistoryQuery {
         since: asked.cursor.map(|cursor| Since {
             epoch: Some(cursor.first.epoch),
@@ -104,38 +103,19 @@ fn read(
         limit: asked.limit,
         order: ReadOrder::Map,
     };
-    let call = call.clone();
-    let then = Continuation::new(move |cx, outcome| {
-        let Outcome::Read {
-            history: Some(history),
-            ..
-        } = outcome
-        else {
-            return;
-        };
-        if is_given_up(cx, &call, serial) {
-            return;
-        }
-        match history.loss {
-            Some(Loss::Unavailable) => {
-                return cx.answer_to(&call, &Reply::Error(&unavailable(NO_ORDER)));
-            }
+    read_for(
+        cx,
+        call,
+        room,
+        query,
+        move |cx, call, history| match history.loss {
             Some(_) => {
-                return answers::answer_refusal(cx, &call, Refusal::UnrecoverablePosition);
+                answers::answer_refusal(cx, call, Refusal::UnrecoverablePosition);
+                Ok(())
             }
-            None => {}
-        }
-        let found = answer_page(cx, &call, wish, asked.cursor, history);
-        if let Err(problem) = found {
-            cx.answer_to(&call, &Reply::Error(&problem));
-        }
-    });
-    let read = history::read(cx, |_| Requester::Code(then), room, query);
-    if read.is_err() {
-        answers::state(cx.session).take_entering(serial);
-        cx.session.shrink();
-    }
-    read
+            None => answer_page(cx, call, wish, asked.cursor, history),
+        },
+    )
 }
 
 /// Answers with a page, or joins with the last.

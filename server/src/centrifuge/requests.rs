@@ -10,6 +10,7 @@ use crate::auth::fault::TokenFault;
 use crate::auth::grants::RoomAction;
 use crate::centrifuge::answers;
 use crate::centrifuge::map;
+use crate::centrifuge::reading::read_for;
 use crate::centrifuge::recovery::{FoundPage, RecoveryMode, ToldPage};
 use crate::centrifuge::server_side;
 use crate::centrifuge::wish::{Wish, begin_entering, is_entering, is_given_up, set_term};
@@ -17,15 +18,14 @@ use crate::limits::check as check_limits;
 use crate::rooms::entering::RoomToJoin;
 use crate::rooms::kept::KeptPage;
 use crate::rooms::membership;
-use crate::rooms::{history, members, presence};
+use crate::rooms::{members, presence};
 use crate::session::call::OwnedCall;
 use crate::session::context::{Context, Continuation};
 use crate::session::pending::{JoinedRoom, Outcome, Requester, Shape};
-use crate::wire::failure::{NO_ORDER, unavailable};
 use crate::wire::filtering::filter_of;
 use crate::wire::position::{epoch_text, since_of};
 use crate::wire::publication::deltas_of;
-use shardcast_engine::{Loss, PresenceQuery, Recovery};
+use shardcast_engine::{PresenceQuery, Recovery};
 use shardcast_protocol::dialect::centrifuge::{
     CentrifugeReply, CentrifugeRequest, Deltas, FilterFault, IfLost, Recovering, Refusal,
     Subscribe, Subscribed, Unsubscribed,
@@ -196,49 +196,25 @@ fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Probl
     if !is_read {
         return join(cx, call, wish, mode, None);
     }
-    let serial = begin_entering(cx, &channel);
-    let (call, since) = (call.clone(), wish.since);
+    let since = wish.since;
     let query = mode.query(since, wish.filter.as_ref());
-    let then = Continuation::new(move |cx, outcome| {
-        let Outcome::Read {
-            history: Some(history),
-            ..
-        } = outcome
-        else {
-            return;
-        };
-        if is_given_up(cx, &call, serial) {
-            return;
-        }
-        if history.loss == Some(Loss::Unavailable) {
-            return cx.answer_to(&call, &Reply::Error(&unavailable(NO_ORDER)));
-        }
+    read_for(cx, call, room, query, move |cx, call, history| {
         let mut bytes_left = cx.shared.page_bytes_max;
-        let asked = (mode, since);
         let told = ToldPage {
             room: &wish.channel,
             deltas: wish.deltas,
             filter: wish.filter.as_ref(),
         };
-        let found = FoundPage::new(cx, told, asked, history, &mut bytes_left);
-        let joined = match (found.recovering, wish.if_lost) {
+        let found = FoundPage::new(cx, told, (mode, since), history, &mut bytes_left);
+        match (found.recovering, wish.if_lost) {
             (Recovering::Lost, IfLost::Refuse) => {
-                let refusal = Refusal::UnrecoverablePosition;
-                return answers::answer_refusal(cx, &call, refusal);
+                answers::answer_refusal(cx, call, Refusal::UnrecoverablePosition);
+                Ok(())
             }
-            (Recovering::Lost, IfLost::Begin) => join(cx, &call, wish, mode, None),
-            (Recovering::Recovered | Recovering::No, _) => join(cx, &call, wish, mode, Some(found)),
-        };
-        if let Err(problem) = joined {
-            cx.answer_to(&call, &Reply::Error(&problem));
+            (Recovering::Lost, IfLost::Begin) => join(cx, call, wish, mode, None),
+            (Recovering::Recovered | Recovering::No, _) => join(cx, call, wish, mode, Some(found)),
         }
-    });
-    let read = history::read(cx, |_| Requester::Code(then), room, query);
-    if read.is_err() {
-        answers::state(cx.session).take_entering(serial);
-        cx.session.shrink();
-    }
-    read
+    })
 }
 
 /// Joins, where what was found of the channel ends.

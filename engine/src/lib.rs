@@ -173,7 +173,7 @@ pub use run::watch::{StuckShard, Watch};
 pub use topic::busiest::{BusyRoom, BusyRooms};
 pub use topic::data::{Data, DataEncoding};
 pub use topic::joining::JoinOptions;
-pub use topic::keep::GivenPlace;
+pub use topic::keep::{GivenPlace, SetOnly};
 pub use topic::key::{Topic, TopicName, USER_BYTES_MAX};
 pub use topic::log::journal::{
     Journal, JournalEnded, JournalReader, LogLeft, LogRecord, RestoredLog, StoredPublication,

@@ -2,7 +2,7 @@
 //! publication, in the topic's order. Called once a tick.
 
 use crate::message::request::PublishRequest;
-use crate::topic::keep::{Keep, MapChange};
+use crate::topic::keep::{Keep, MapChange, SetRule};
 use crate::topic::outlet::Outlet;
 use crate::topic::topics::Topics;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ impl Topics {
             key: None,
             conflate: Some(Arc::clone(&key)),
             change: MapChange::Remove,
+            rule: SetRule::default(),
             place: None,
         };
         outlet.counters.map_keys_expired.add(1);

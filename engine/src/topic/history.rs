@@ -300,6 +300,8 @@ fn answer_unkept(outlet: &mut Outlet<'_>, publish: &PublishRequest, unkept: Unke
             (Repeat::MapFull, position)
         }
         Unkept::Refused(MapRefusal::NoKey, position) => (Repeat::NoKey, position),
+        Unkept::Refused(MapRefusal::KeyExists, position) => (Repeat::KeyExists, position),
+        Unkept::Refused(MapRefusal::Outdated, position) => (Repeat::Outdated, position),
     };
     let report = Report {
         position: Some(position),

@@ -1,6 +1,7 @@
 //! What a publisher asks of its topic's log. It travels with the publication to the topic's home.
 
 use crate::topic::log::options::LogClass;
+use crate::types::ticket::Address;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub(crate) struct Keep {
     pub(crate) conflate: Option<Arc<str>>,
     /// What becomes of that key, where the log is a map.
     pub(crate) change: MapChange,
+    /// Whether it may be set, likewise.
+    pub(crate) rule: SetRule,
     /// Its place, where another one gives those ([`crate::LogOrder::Sequencer`]) and it has one.
     pub(crate) place: Option<Box<GivenPlace>>,
 }
@@ -27,6 +30,31 @@ pub(crate) enum MapChange {
     Set,
     /// The map holds none of this key any more.
     Remove,
+    /// The map holds the publication as long as somebody holds its key: this one does from now on.
+    Hold(Address),
+    /// This one holds the key no longer: if nobody does any more, neither does the map.
+    Release(Address),
+}
+
+/// Whether a publication may set its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SetRule {
+    pub(crate) only: SetOnly,
+    /// It counts only if the publication that the map has of the key is of a lower version. 0: it
+    /// has none, and counts.
+    pub(crate) version: u64,
+}
+
+/// Which keys a publication sets ([`crate::Publish::only`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SetOnly {
+    /// Any.
+    #[default]
+    Any,
+    /// One that the map has not.
+    New,
+    /// One that the map has.
+    Known,
 }
 
 /// A place that another one has given ([`crate::Handle::publish_sequenced`]).

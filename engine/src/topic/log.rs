@@ -4,6 +4,7 @@
 pub(crate) mod block;
 pub(crate) mod encoded;
 pub(crate) mod entry;
+pub(crate) mod holders;
 pub(crate) mod journal;
 pub(crate) mod jumps;
 pub(crate) mod keys;

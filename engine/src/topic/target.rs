@@ -1,7 +1,7 @@
 //! Who is published to, and with which options: what connections and other threads name when they
 //! publish.
 
-use crate::topic::keep::{Keep, MapChange};
+use crate::topic::keep::{Keep, MapChange, SetOnly, SetRule};
 use crate::topic::key::Topic;
 use crate::topic::log::options::LogClass;
 use crate::topic::publication::Content;
@@ -80,6 +80,7 @@ impl Publish {
             key: None,
             conflate: None,
             change: MapChange::Set,
+            rule: SetRule::default(),
             place: None,
         });
         self
@@ -112,6 +113,49 @@ impl Publish {
     pub fn removes(mut self) -> Publish {
         if let Some(keep) = &mut self.keep {
             keep.change = MapChange::Remove;
+        }
+        self
+    }
+
+    /// It sets its conflation key only where the topic's map has it, or only where it has not;
+    /// otherwise nothing is published ([`crate::Repeat::NoKey`], [`crate::Repeat::KeyExists`]).
+    /// Means nothing without [`Publish::keep`] before.
+    pub fn only(mut self, only: SetOnly) -> Publish {
+        if let Some(keep) = &mut self.keep {
+            keep.rule.only = only;
+        }
+        self
+    }
+
+    /// The publication is of this version, at least 1: where what the topic's map has of its
+    /// conflation key is of this one or a higher one, nothing is published
+    /// ([`crate::Repeat::Outdated`]). The version of a key goes with it. 0 is none. Means nothing
+    /// without [`Publish::keep`] before.
+    pub fn version(mut self, version: u64) -> Publish {
+        if let Some(keep) = &mut self.keep {
+            keep.rule.version = version;
+        }
+        self
+    }
+
+    /// What it says of its conflation key is in the topic's map as long as somebody holds the key,
+    /// as this one does from now on. Where somebody holds it already, nothing is published
+    /// ([`crate::Repeat::KeyExists`]). A held key has no end by [`crate::MapOptions::key_ttl`].
+    /// Means nothing without [`Publish::keep`] before.
+    pub fn holds(mut self, holder: Address) -> Publish {
+        if let Some(keep) = &mut self.keep {
+            keep.change = MapChange::Hold(holder);
+        }
+        self
+    }
+
+    /// This one does not hold the conflation key any more ([`Publish::holds`]). Where nobody else
+    /// does, the publication says that the key is gone; otherwise, or where it did not hold it,
+    /// nothing is published ([`crate::Repeat::NoKey`]). Means nothing without [`Publish::keep`]
+    /// before.
+    pub fn releases(mut self, holder: Address) -> Publish {
+        if let Some(keep) = &mut self.keep {
+            keep.change = MapChange::Release(holder);
         }
         self
     }

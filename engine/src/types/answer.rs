@@ -124,8 +124,14 @@ pub enum Repeat {
     /// The map that its topic is ([`crate::LogOptions::map`]), or all of them together, has no room
     /// for it: nothing was sent.
     MapFull,
-    /// The map has no such key, so there was nothing to remove: nothing was sent.
+    /// The map has no such key, so there was nothing to remove, or to set where only a key that is
+    /// there is set; or others hold it still ([`crate::Publish::releases`]): nothing was sent.
     NoKey,
+    /// The map has such a key, and only a new one was to be set: nothing was sent.
+    KeyExists,
+    /// The map has the key in this version ([`crate::Publish::version`]) or in a higher one: nothing
+    /// was sent.
+    Outdated,
 }
 
 /// Adds another shard's part.

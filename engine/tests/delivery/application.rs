@@ -292,6 +292,8 @@ impl Application for Scripted {
                     Repeat::Unavailable => "unavailable",
                     Repeat::MapFull => "full",
                     Repeat::NoKey => "nothing",
+                    Repeat::KeyExists => "exists",
+                    Repeat::Outdated => "outdated",
                 };
                 format!("receipt {number} {epoch} {offset} {repeat}")
             }

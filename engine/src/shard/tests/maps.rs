@@ -25,7 +25,7 @@ const STEP_MS: Millis = 50;
 const STEPS_MAX: usize = 200;
 
 /// `j` joins, `d` joins for deltas, `m` asks what the map holds, `+k=text` sets a key, `-k` removes
-/// it. The data of a publication is what it does, in those words. Answers are told in words.
+/// it, `hk` holds it and `rk` does so no longer. The data of a publication is what it does, in those words. Answers are told in words.
 struct Keeper;
 
 impl Application for Keeper {
@@ -56,6 +56,18 @@ impl Application for Keeper {
                     order: ReadOrder::Map,
                 };
                 cx.history(ROOM, CLASS, query, Tag(3)).expect("it may");
+            }
+            ("h", key) => {
+                let publish = Publish::new(content(&format!("+{key}=here"))).keep(CLASS);
+                let publish = publish.conflate(key).holds(cx.address());
+                let target = Target::Room("r");
+                cx.publish(target, publish.receipt(Tag(4))).expect("it may");
+            }
+            ("r", key) => {
+                let publish = Publish::new(content(&format!("-{key}"))).keep(CLASS);
+                let publish = publish.conflate(key).releases(cx.address());
+                let target = Target::Room("r");
+                cx.publish(target, publish.receipt(Tag(4))).expect("it may");
             }
             (change, rest) => {
                 let key = rest.split('=').next().expect("a key");
@@ -279,5 +291,36 @@ fn a_delta_builds_on_its_own_key() {
         "+a=3@6 of whole",
         "+a=4@7 of +a=3",
     ];
+    assert_eq!(table.heard(member), expected);
+}
+
+/// Members hear of a key when the first holds it, and when the last does no longer.
+#[test]
+fn a_key_goes_with_its_last_holder() {
+    let mut table = Table::new(MapOptions {
+        key_ttl: Some(Duration::from_secs(1)),
+        keys_max: 1,
+        ..MapOptions::default()
+    });
+    let (member, one, other) = (table.connect(), table.connect(), table.connect());
+    assert_eq!(table.say(member, "j"), ["joined"]);
+    for (who, said, told) in [
+        (one, "ra", "NoKey 0"),
+        (one, "ha", "First 1"),
+        (one, "ha", "KeyExists 1"),
+        (other, "ha", "KeyExists 1"),
+        (other, "hb", "MapFull 1"),
+        (one, "ra", "NoKey 1"),
+        (one, "ra", "NoKey 1"),
+        (other, "m", r#"["+a=here@1"] at 1"#),
+        (other, "ra", "First 2"),
+        (other, "ra", "NoKey 2"),
+        (one, "+a=set", "First 3"),
+        (one, "ra", "NoKey 3"),
+    ] {
+        assert_eq!(table.say(who, said), [told], "{said}");
+    }
+    table.expire(1);
+    let expected = ["+a=here@1", "-a@2", "+a=set@3", "-a@4"];
     assert_eq!(table.heard(member), expected);
 }

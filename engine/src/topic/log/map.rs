@@ -5,8 +5,10 @@
 //! is taken in was admitted within the map's bounds. Used by a topic's home, through its log.
 
 use crate::driver::boundary::Millis;
+use crate::topic::log::holders::Holders;
 use crate::topic::log::map_options::MapOptions;
 use crate::topic::publication::Content;
+use crate::types::ticket::Address;
 use foldhash::quality::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -35,12 +37,15 @@ pub(crate) struct KeyedEntry {
     pub(crate) at: Millis,
     /// Whether all members were sent it, so that the next one of its key may build on it.
     pub(crate) is_base: bool,
+    /// 0: it has none.
+    pub(crate) version: u64,
+    pub(crate) holders: Holders,
     /// What it takes of a map's bytes.
     pub(crate) bytes: usize,
 }
 
 impl KeyedEntry {
-    /// What an entry takes of a map's bytes.
+    /// What an entry takes of a map's bytes, as it is made.
     pub(crate) fn bytes_of(key: &str, content: &Content) -> usize {
         key.len() + content.bytes() + MapOptions::ENTRY_BYTES
     }
@@ -87,6 +92,39 @@ impl KeyedEntries {
         }
     }
 
+    fn get_mut(&mut self, key: &str) -> Option<(&mut KeyedEntry, &mut usize)> {
+        let held = self.0.as_deref_mut()?;
+        let entry = held.entries.get_mut(held.places.get(key)?)?;
+        Some((entry, &mut held.bytes))
+    }
+
+    /// Somebody holds a key that is there.
+    pub(crate) fn hold(&mut self, key: &str, holder: Address) {
+        if let Some((entry, bytes)) = self.get_mut(key)
+            && entry.holders.insert(holder)
+        {
+            entry.bytes += Holders::HOLDER_BYTES;
+            *bytes += Holders::HOLDER_BYTES;
+        }
+    }
+
+    /// Somebody holds a key no longer. True: it was the last who did.
+    pub(crate) fn release(&mut self, key: &str, holder: Address) -> bool {
+        let Some((entry, bytes)) = self.get_mut(key) else {
+            return false;
+        };
+        if !entry.holders.remove(holder) {
+            return false;
+        }
+        // The first is not counted.
+        let is_last = entry.holders.is_empty();
+        if !is_last {
+            entry.bytes -= Holders::HOLDER_BYTES;
+            *bytes -= Holders::HOLDER_BYTES;
+        }
+        is_last
+    }
+
     /// Those of publications behind an offset, with theirs.
     pub(crate) fn behind(&self, offset: u64) -> impl Iterator<Item = (u64, &KeyedEntry)> {
         let held = self.0.iter();
@@ -107,9 +145,10 @@ impl KeyedEntries {
         }
     }
 
-    /// What was not published for longest.
+    /// What was not published for longest, of what nobody holds.
     pub(crate) fn oldest(&self) -> Option<&KeyedEntry> {
-        self.0.as_ref()?.entries.values().next()
+        let mut entries = self.0.as_ref()?.entries.values();
+        entries.find(|entry| entry.holders.is_empty())
     }
 
     /// Panics unless a key has one entry and the sums are right.

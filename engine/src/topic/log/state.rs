@@ -4,7 +4,8 @@
 //! a publication that removes it. Used by a topic's home.
 
 use crate::driver::boundary::Millis;
-use crate::topic::keep::{Keep, MapChange};
+use crate::topic::keep::{Keep, MapChange, SetOnly, SetRule};
+use crate::topic::log::holders::Holders;
 use crate::topic::log::map::KeyedEntry;
 use crate::topic::log::options::LogOptions;
 use crate::topic::log::topic_log::Log;
@@ -17,8 +18,25 @@ use std::sync::Arc;
 pub(crate) enum MapRefusal {
     /// There is no room for it.
     Full,
-    /// There is no such key to be removed.
+    /// There is no such key to be removed, or set; or who gives it up does not hold it alone.
     NoKey,
+    /// There is such a key, which was to be new.
+    KeyExists,
+    /// The map has the key in this version, or in a higher one.
+    Outdated,
+}
+
+impl SetRule {
+    /// Whether it lets a publication take the place of what the map has of its key.
+    fn check(self, before: Option<&KeyedEntry>) -> Result<(), MapRefusal> {
+        let known = before.map_or(0, |before| before.version);
+        match (self.only, before) {
+            _ if (1..=known).contains(&self.version) => Err(MapRefusal::Outdated),
+            (SetOnly::New, Some(_)) => Err(MapRefusal::KeyExists),
+            (SetOnly::Known, None) => Err(MapRefusal::NoKey),
+            (SetOnly::Any | SetOnly::New | SetOnly::Known, _) => Ok(()),
+        }
+    }
 }
 
 impl Log {
@@ -28,9 +46,9 @@ impl Log {
     }
 
     /// Whether a publication may change the map that the log is, where all maps may grow by so many
-    /// bytes. A log that is none takes everything.
+    /// bytes. A log that is none takes everything. Who holds a key is noted, whatever comes of it.
     pub(crate) fn admit(
-        &self,
+        &mut self,
         options: &LogOptions,
         keep: &Keep,
         content: &Content,
@@ -39,12 +57,21 @@ impl Log {
         let (Some(map), Some(key)) = (&options.map, keep.conflate.as_deref()) else {
             return Ok(());
         };
-        let before = self.map.get(key);
-        match (keep.change, before) {
+        match (keep.change, self.map.get(key)) {
             (MapChange::Remove, None) => return Err(MapRefusal::NoKey),
             (MapChange::Remove, Some(_)) => return Ok(()),
-            (MapChange::Set, _) => {}
+            (MapChange::Release(holder), _) => {
+                let is_over = self.map.release(key, holder);
+                return is_over.then_some(()).ok_or(MapRefusal::NoKey);
+            }
+            (MapChange::Hold(holder), Some(_)) => {
+                self.map.hold(key, holder);
+                return Err(MapRefusal::KeyExists);
+            }
+            (MapChange::Hold(_), None) => {}
+            (MapChange::Set, before) => keep.rule.check(before)?,
         }
+        let before = self.map.get(key);
         let count = self.map.count();
         let freed = before.map_or(0, |entry| entry.bytes);
         let bytes = KeyedEntry::bytes_of(key, content);
@@ -65,19 +92,21 @@ impl Log {
         let (Some(_), Some(key)) = (&options.map, &keep.conflate) else {
             return;
         };
-        match keep.change {
-            MapChange::Set => {
-                let entry = KeyedEntry {
-                    key: Arc::clone(key),
-                    content: content.clone(),
-                    at,
-                    is_base,
-                    bytes: KeyedEntry::bytes_of(key, content),
-                };
-                self.map.insert(self.next_position().offset, entry);
-            }
-            MapChange::Remove => self.map.remove(key),
-        }
+        let holders = match keep.change {
+            MapChange::Set => Holders::Nobody,
+            MapChange::Hold(holder) => Holders::One(holder),
+            MapChange::Remove | MapChange::Release(_) => return self.map.remove(key),
+        };
+        let entry = KeyedEntry {
+            key: Arc::clone(key),
+            content: content.clone(),
+            at,
+            is_base,
+            version: keep.rule.version,
+            holders,
+            bytes: KeyedEntry::bytes_of(key, content),
+        };
+        self.map.insert(self.next_position().offset, entry);
     }
 
     /// What members have of a key, so that the next publication of it may build on that.

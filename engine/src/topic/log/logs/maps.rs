@@ -26,8 +26,8 @@ impl Logs {
         let log = self.find(topic)?;
         self.options[log.class.index()].map.as_ref()?;
         let key = match keep.change {
-            MapChange::Set => keep.conflate.as_deref(),
-            MapChange::Remove => None,
+            MapChange::Set | MapChange::Hold(_) => keep.conflate.as_deref(),
+            MapChange::Remove | MapChange::Release(_) => None,
         };
         Some(key.and_then(|key| log.base_of(key)).cloned())
     }

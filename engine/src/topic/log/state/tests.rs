@@ -8,8 +8,9 @@ use crate::topic::log::map_options::MapOptions;
 use crate::topic::log::options::LogClass;
 use crate::topic::publication::{Publication, PublicationKind};
 use crate::types::history::{ReadOrder, Since};
+use crate::types::ticket::{Address, Ticket};
 use fastrand::Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const TTL_MS: Millis = 5_000;
@@ -36,6 +37,7 @@ fn keep(key: &str, change: MapChange) -> Keep {
         key: None,
         conflate: Some(key.into()),
         change,
+        rule: SetRule::default(),
         place: None,
     }
 }
@@ -83,7 +85,12 @@ impl MapAndTruth {
             Some(_) => MapChange::Set,
             None => MapChange::Remove,
         };
-        let (keep, content) = (keep(key, change), content(said.unwrap_or("")));
+        self.put(keep(key, change), said)
+    }
+
+    fn put(&mut self, keep: Keep, said: Option<&str>) -> Result<(), MapRefusal> {
+        let key = keep.conflate.clone().expect("it has a key");
+        let content = content(said.unwrap_or(""));
         self.log.admit(&self.options, &keep, &content, FREE)?;
         let (log, options) = (&mut self.log, &self.options);
         log.change_map(options, &keep, &content, (self.now, true));
@@ -91,10 +98,10 @@ impl MapAndTruth {
         let mut entry = LogEntry::new(&content, Topic::Room("r"), self.now, nobody);
         entry.conflate = keep.conflate;
         log.append(entry, options);
-        self.said.push((key.into(), said.map(Into::into)));
+        self.said.push((key.to_string(), said.map(Into::into)));
         match said {
-            Some(_) => self.at.insert(key.into(), self.now),
-            None => self.at.remove(key),
+            Some(_) => self.at.insert(key.to_string(), self.now),
+            None => self.at.remove(&*key),
         };
         self.log.map.check();
         Ok(())
@@ -272,7 +279,7 @@ fn a_map_is_as_large_as_it_may_be() {
     assert!(map.log.map.is_empty() && map.log.map.bytes() == 0);
     // All maps together have no room.
     let set = keep("a", MapChange::Set);
-    let admit = |free| map.log.admit(&map.options, &set, &content(""), free);
+    let mut admit = |free| map.log.admit(&map.options, &set, &content(""), free);
     assert_eq!(
         (admit(entry("a", "")), admit(entry("a", "") - 1)),
         (Ok(()), full)
@@ -322,4 +329,105 @@ fn a_base_is_what_all_were_sent() {
     let (log, options) = (&mut map.log, &map.options);
     log.change_map(options, &keep("a", MapChange::Set), &content("2"), left_out);
     assert_eq!(base(&map), None, "somebody was left out");
+}
+
+/// A key is set only as its publication says.
+#[test]
+fn a_key_is_set_by_its_rule() {
+    let mut map = MapAndTruth::new(LogOptions {
+        map: Some(MapOptions::default()),
+        ..LogOptions::default()
+    });
+    let rule = |only, version| SetRule { only, version };
+    for (key, only, version, expected) in [
+        ("a", SetOnly::Known, 0, Err(MapRefusal::NoKey)),
+        ("a", SetOnly::New, 7, Ok(())),
+        ("a", SetOnly::New, 8, Err(MapRefusal::KeyExists)),
+        ("a", SetOnly::New, 7, Err(MapRefusal::Outdated)),
+        ("a", SetOnly::Any, 6, Err(MapRefusal::Outdated)),
+        ("a", SetOnly::Known, 7, Err(MapRefusal::Outdated)),
+        ("a", SetOnly::Known, 8, Ok(())),
+        ("b", SetOnly::Any, 1, Ok(())),
+        ("a", SetOnly::Any, u64::MAX, Ok(())),
+        // What has no version counts, and whatever follows it.
+        ("a", SetOnly::Any, 0, Ok(())),
+        ("a", SetOnly::Any, 1, Ok(())),
+    ] {
+        let keep = Keep {
+            rule: rule(only, version),
+            ..keep(key, MapChange::Set)
+        };
+        assert_eq!(
+            map.put(keep, Some("")),
+            expected,
+            "{key} {only:?} {version}"
+        );
+    }
+    // The version goes with its key.
+    assert_eq!(map.publish("a", None), Ok(()));
+    let keep = Keep {
+        rule: rule(SetOnly::Any, 1),
+        ..keep("a", MapChange::Set)
+    };
+    assert_eq!(map.put(keep, Some("")), Ok(()));
+}
+
+/// Against the obvious: a set of holders for each key.
+#[test]
+fn a_key_is_there_as_long_as_somebody_holds_it() {
+    let (mut told, mut silent) = (0, 0);
+    for seed in 0..100 {
+        let mut random = Rng::with_seed(seed);
+        let mut map = MapAndTruth::new(LogOptions {
+            map: Some(MapOptions {
+                // It is over at once, if it may be.
+                key_ttl: Some(Duration::from_secs(1)),
+                ..MapOptions::default()
+            }),
+            ..LogOptions::default()
+        });
+        let mut truth: BTreeMap<String, BTreeSet<Address>> = BTreeMap::new();
+        for _ in 0..200 {
+            let key = format!("k{}", random.usize(..3));
+            let slot = random.u32(..4);
+            let holder = Address {
+                shard: 1,
+                ticket: Ticket {
+                    slot,
+                    generation: 1,
+                },
+            };
+            let before = truth.contains_key(&key);
+            let (change, said) = match random.bool() {
+                true => {
+                    truth.entry(key.clone()).or_default().insert(holder);
+                    (MapChange::Hold(holder), Some("here"))
+                }
+                false => {
+                    let held = truth.get_mut(&key);
+                    let is_last = held.is_some_and(|held| held.remove(&holder) && held.is_empty());
+                    if is_last {
+                        truth.remove(&key);
+                    }
+                    (MapChange::Release(holder), None)
+                }
+            };
+            let expected = match (change, before == truth.contains_key(&key)) {
+                (_, false) => Ok(()),
+                (MapChange::Hold(_), true) => Err(MapRefusal::KeyExists),
+                (_, true) => Err(MapRefusal::NoKey),
+            };
+            assert_eq!(map.put(keep(&key, change), said), expected, "seed {seed}");
+            match expected {
+                Ok(()) => told += 1,
+                Err(_) => silent += 1,
+            }
+            map.log.map.check();
+            map.now += TTL_MS;
+            assert!(map.log.next_expired(&map.options, map.now).is_none());
+        }
+        let held = map.truth(map.said.len() as u64);
+        assert!(held.keys().eq(truth.keys()), "seed {seed}");
+    }
+    assert!(told > 1_000 && silent > 1_000, "{told} {silent}");
 }

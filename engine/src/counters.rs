@@ -71,6 +71,8 @@ counters! {
     count bytes_out;
     /// Messages to rooms, users and everyone given to connections, once for each connection.
     count deliveries;
+    /// Publications that a member was not sent because of its filter, once for each member.
+    count filtered;
     /// Publishes ordered by this shard as home.
     count publishes;
     /// Publishes that were not ordered: another one with the same key was before.

@@ -92,6 +92,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("lane_depth", "messages under way, of which none is left"),
     ("rings_refused", "server/tests/host.rs"),
     ("publishes_repeated", "application/history.rs"),
+    ("filtered", "clients/centrifuge/filters.rs"),
     ("map_keys_expired", "the shard's own tests"),
     ("map_refused", "the shard's own tests"),
     ("logs", "the simulation"),

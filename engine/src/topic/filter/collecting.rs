@@ -35,6 +35,8 @@ impl Topics {
         let topic = parcel.topic.as_ref().map(TopicKey::topic);
         let filters = self.filters.of_topic(subscribers);
         let verdict = sifter.verdict(&content, topic, filters);
+        let kept_from = verdict.kept_from(self.filters.uses(subscribers));
+        sifter.counters.filtered.add(kept_from);
         if verdict == Verdict::None {
             if let Some(key) = parcel.report {
                 enqueue_report(mailbox, key, parcel.parcels, Report::default());

@@ -91,6 +91,11 @@ impl Filters {
         self.0.get(&subscribers).map_or(&[], |topic| &topic.filters)
     }
 
+    /// How many have each, likewise.
+    pub(crate) fn uses(&self, subscribers: u32) -> &[u32] {
+        self.0.get(&subscribers).map_or(&[], |topic| &topic.uses)
+    }
+
     /// Where each of them has its own.
     pub(crate) fn places(&self, subscribers: u32) -> FilterPlaces {
         let topic = self.0.get(&subscribers);

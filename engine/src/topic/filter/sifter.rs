@@ -25,6 +25,19 @@ pub(crate) enum Verdict {
     Some(Box<[bool]>),
 }
 
+impl Verdict {
+    /// From how many members it keeps the publication, where so many have each filter.
+    pub(crate) fn kept_from(&self, uses: &[u32]) -> u64 {
+        let passes = |place: usize| match self {
+            Verdict::All => true,
+            Verdict::None => false,
+            Verdict::Some(passes) => passes.get(place) == Some(&true),
+        };
+        let kept = uses.iter().enumerate().filter(|(place, _)| !passes(*place));
+        kept.map(|(_, uses)| u64::from(*uses)).sum()
+    }
+}
+
 impl Sifter<'_> {
     /// Which of these a publication passes. A frame that was ready passes all; a panic of the
     /// application means none.

@@ -286,6 +286,7 @@ pub(crate) fn publish_of<'e>(
                     Body::Event { name } if room.map().is_some() => entry::change_of(name),
                     _ => None,
                 },
+                ..Keys::default()
             };
             keys.keep(publish, room).map_err(|_| Fate::Refused)?
         }

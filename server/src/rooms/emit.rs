@@ -11,7 +11,7 @@ use crate::traces::tracer::TraceContext;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::Failure;
 use serde::Serialize;
-use shardcast_engine::Refused;
+use shardcast_engine::{Refused, SetOnly};
 use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::dialect::centrifuge::KeyChange;
 
@@ -130,6 +130,30 @@ impl<'e, S> Emit<'e, S> {
         Emit {
             keys: Keys {
                 change,
+                ..self.keys
+            },
+            ..self
+        }
+    }
+}
+
+impl<'e, S> Emit<'e, S> {
+    /// The event sets its conflation key only where the map that its room is has it, or only where
+    /// it has not. Otherwise nothing is sent ([`shardcast_engine::Repeat::NoKey`],
+    /// [`shardcast_engine::Repeat::KeyExists`]).
+    pub fn only(self, only: SetOnly) -> Emit<'e, S> {
+        Emit {
+            keys: Keys { only, ..self.keys },
+            ..self
+        }
+    }
+
+    /// The event is of this version: where what the map has of its conflation key is of this one or
+    /// a higher one, nothing is sent ([`shardcast_engine::Repeat::Outdated`]). 0 is none.
+    pub fn version(self, version: u64) -> Emit<'e, S> {
+        Emit {
+            keys: Keys {
+                version,
                 ..self.keys
             },
             ..self

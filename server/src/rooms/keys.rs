@@ -5,7 +5,7 @@
 
 use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::entry::{NO_MAP, NO_MAP_KEY};
-use shardcast_engine::Publish;
+use shardcast_engine::{Publish, SetOnly};
 use shardcast_protocol::dialect::centrifuge::KeyChange;
 use shardcast_protocol::dialect::{Code, KEY_BYTES_MAX, Problem, PublishKeys};
 
@@ -18,6 +18,10 @@ pub(crate) struct Keys<'k> {
     pub(crate) conflation: Option<&'k str>,
     /// What becomes of the conflation key, in a room that is a map.
     pub(crate) change: Option<KeyChange>,
+    /// Whether it may be set, likewise.
+    pub(crate) only: SetOnly,
+    /// Of what is published under it; 0: none.
+    pub(crate) version: u64,
 }
 
 impl<'k> Keys<'k> {
@@ -27,6 +31,7 @@ impl<'k> Keys<'k> {
             idempotency: keys.idempotency.as_deref(),
             conflation: keys.conflation.as_deref(),
             change: keys.change,
+            ..Keys::default()
         })
     }
 
@@ -68,10 +73,14 @@ impl<'k> Keys<'k> {
             (room.log()).ok_or_else(|| Problem::new(Code::BadRequest, NO_CONFLATION))?;
             publish = publish.conflate(key);
         }
+        let has_rule = self.only != SetOnly::Any || self.version != 0;
         match (self.change, room.map()) {
+            (None, None) if has_rule => Err(Problem::new(Code::BadRequest, NO_MAP))?,
             (Some(_), None) => Err(Problem::new(Code::BadRequest, NO_MAP))?,
             (Some(KeyChange::Remove), Some(_)) => publish = publish.removes(),
-            (Some(KeyChange::Set) | None, _) => {}
+            (Some(KeyChange::Set) | None, _) => {
+                publish = publish.only(self.only).version(self.version);
+            }
         }
         Ok(publish)
     }

@@ -116,7 +116,11 @@ impl Handle {
                 match report.repeat {
                     Repeat::Unavailable => Err(unavailable(NO_ORDER).into()),
                     Repeat::MapFull => Err(map_full().into()),
-                    Repeat::First | Repeat::Duplicate | Repeat::NoKey => Ok(Published::of(report)),
+                    Repeat::First
+                    | Repeat::Duplicate
+                    | Repeat::NoKey
+                    | Repeat::KeyExists
+                    | Repeat::Outdated => Ok(Published::of(report)),
                 }
             }
             Outgoing::Message(to, _) => {

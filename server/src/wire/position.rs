@@ -112,9 +112,12 @@ pub(crate) fn recovery_of(recovery: Recovery) -> dialect::Recovery {
 /// Whether a publish was one.
 pub(crate) fn repeat_of(repeat: Repeat) -> dialect::Repeat {
     match repeat {
-        Repeat::First | Repeat::Unavailable | Repeat::MapFull | Repeat::NoKey => {
-            dialect::Repeat::First
-        }
+        Repeat::First
+        | Repeat::Unavailable
+        | Repeat::MapFull
+        | Repeat::NoKey
+        | Repeat::KeyExists
+        | Repeat::Outdated => dialect::Repeat::First,
         Repeat::Duplicate => dialect::Repeat::Duplicate,
     }
 }

@@ -147,8 +147,7 @@ impl AdminApi {
         let event = EncodedEvent::new(shared, Dialect::NativeJson, name, &call.data)?.within(trace);
         let keys = Keys {
             idempotency: call.key.as_deref(),
-            conflation: None,
-            change: None,
+            ..Keys::default()
         };
         let going = Going {
             handle: &self.handle,

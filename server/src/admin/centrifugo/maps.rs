@@ -37,6 +37,8 @@ fn changed(published: Published) -> Value {
     let reason = match published.repeat {
         Repeat::Duplicate => Some("idempotency"),
         Repeat::NoKey => Some("key_not_found"),
+        Repeat::KeyExists => Some("key_exists"),
+        Repeat::Outdated => Some("version"),
         Repeat::First | Repeat::Unavailable | Repeat::MapFull => None,
     };
     if let Some(reason) = reason {
@@ -48,10 +50,11 @@ fn changed(published: Published) -> Value {
 
 pub(crate) async fn publish(handle: &Handle, asked: MapPublishParams<'_>) -> Done {
     is_map(handle, &asked.channel)?;
-    asked.has_what_there_is()?;
+    let only = asked.only()?;
     let said = Said::of(asked.data, asked.b64data.as_deref())?;
     let event = event_with(asked.tags.as_ref())?;
     let to = handle.to(&asked.channel).conflate(&asked.key);
+    let to = to.only(only).version(asked.version);
     let to = match asked.idempotency_key.as_deref() {
         Some(key) if !key.is_empty() => to.key(key),
         Some(_) | None => to,

@@ -6,6 +6,7 @@ use super::error::ApiError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use shardcast_engine::SetOnly;
 use std::collections::BTreeMap;
 
 /// `publish`
@@ -48,7 +49,9 @@ pub(crate) struct MapPublishParams<'r> {
     stream_data: Option<&'r RawValue>,
     b64stream_data: Option<String>,
     #[serde(default)]
-    version: u64,
+    pub(crate) version: u64,
+    #[serde(default)]
+    version_epoch: String,
     #[serde(default)]
     score: i64,
     #[serde(default)]
@@ -56,18 +59,23 @@ pub(crate) struct MapPublishParams<'r> {
 }
 
 impl MapPublishParams<'_> {
-    /// Refuses what a map here does not keep: other data for the stream, versions, an order of its
-    /// own, and conditions.
-    pub(crate) fn has_what_there_is(&self) -> Result<(), ApiError> {
+    /// Which keys may be set.
+    ///
+    /// # Errors
+    /// There is no such condition; or something is asked for that a map here does not keep: other
+    /// data for the stream, an order of its own, and versions that begin anew.
+    pub(crate) fn only(&self) -> Result<SetOnly, ApiError> {
         let has_text = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
         let is_more = self.stream_data.is_some()
             || has_text(&self.b64stream_data)
-            || self.version != 0
             || self.score != 0
-            || !self.key_mode.is_empty();
-        match is_more {
-            true => Err(ApiError::NOT_AVAILABLE),
-            false => Ok(()),
+            || !self.version_epoch.is_empty();
+        match &*self.key_mode {
+            _ if is_more => Err(ApiError::NOT_AVAILABLE),
+            "" => Ok(SetOnly::Any),
+            "if_new" => Ok(SetOnly::New),
+            "if_exists" => Ok(SetOnly::Known),
+            _ => Err(ApiError::bad_request("key_mode is if_new or if_exists")),
         }
     }
 }

@@ -482,6 +482,16 @@ fn changed(operator: &Operator, sdk: &mut Sdk) {
 fn read_by_pages(operator: &Operator) {
     let of_map = |mut asked: Value| {
         asked["channel"] = json!("map:a");
+    for (key, more, reason) in [
+        ("b", json!({"key_mode": "if_exists"}), "key_not_found"),
+        ("a", json!({"key_mode": "if_new"}), "key_exists"),
+    ] {
+        let mut asked = set(key, json!(0));
+        asked["key_mode"] = more["key_mode"].clone();
+        let nothing = operator.done("map_publish", asked);
+        let told = (&nothing["suppressed"], &nothing["suppress_reason"]);
+        assert_eq!(told, (&json!(true), &json!(reason)), "{nothing}");
+    }
         asked
     };
     let state = |asked: Value| operator.done("map_read_state", of_map(asked));
@@ -538,12 +548,55 @@ fn refusals(operator: &Operator) {
 fn held(handle: &Handle, channel: &str) -> (BTreeMap<String, Value>, u64) {
     let (mut keys, mut since) = (BTreeMap::new(), None);
     loop {
+        (
+            "map_publish",
+            json!({"channel": "map:a", "key": "k", "data": 1, "key_mode": "x"}),
+            107,
+        ),
         let query = HistoryQuery {
             since,
             limit: 7,
             order: ReadOrder::Map,
         };
         let found = block_on(handle.history(channel, query)).expect("it keeps some");
+/// Versions of a key, which late publishes do not take back, and keys that are set on a condition.
+#[test]
+fn the_server_api_keeps_what_is_newer() {
+    let operator = Operator::start();
+    let publish = |version: u64, mode: &str| {
+        let asked = json!({
+            "channel": "map:versions", "key": "k", "data": version, "version": version,
+            "key_mode": mode,
+        });
+        let result = operator.done("map_publish", asked);
+        let offset = result["offset"].as_u64().expect("an offset");
+        (
+            offset,
+            result["suppress_reason"].as_str().map(str::to_owned),
+        )
+    };
+    let because = |reason: &str| Some(reason.to_owned());
+    assert_eq!(publish(3, "if_exists"), (0, because("key_not_found")));
+    assert_eq!(publish(3, "if_new"), (1, None));
+    assert_eq!(publish(2, ""), (1, because("version")));
+    assert_eq!(publish(3, "if_new"), (1, because("version")));
+    assert_eq!(publish(4, "if_new"), (1, because("key_exists")));
+    assert_eq!(publish(4, "if_exists"), (2, None));
+    let state = operator.done(
+        "map_read_state",
+        json!({"channel": "map:versions", "limit": 9}),
+    );
+    let entry = json!({"key": "k", "data": 4, "offset": 2});
+    assert_eq!(state["entries"], json!([entry]));
+    let gone = json!({"channel": "map:versions", "key": "k"});
+    assert_eq!(operator.done("map_remove", gone)["offset"], 3);
+    assert_eq!(publish(1, ""), (4, None));
+    let again = json!({
+        "channel": "map:versions", "key": "k", "data": 1, "version": 1, "version_epoch": "e",
+    });
+    operator.refused("map_publish", again, 108);
+}
+
         let mut last = 0;
         for message in found.messages() {
             let data: Value = message.data.get().expect("JSON");

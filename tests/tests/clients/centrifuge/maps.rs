@@ -213,8 +213,15 @@ fn bounds(sdk: &mut Sdk, handle: &Handle, id: &str) {
     }
     let said = json!({"channel": "few:a", "key": "c", "data": 1});
     assert_eq!(sdk.obey("map_publish", &said)["error"], 106);
-    // What has no key, and what is no map.
+    // What has no key, or one that is too long, and what is no map. The connection stays.
+    let long = "k".repeat(129);
     for (order, asked) in [
+        ("map_remove", json!({"channel": "map:a", "key": ""})),
+        ("map_remove", json!({"channel": "map:a", "key": long})),
+        (
+            "map_publish",
+            json!({"channel": "map:a", "key": long, "data": 1}),
+        ),
         ("publish", json!({"channel": "map:a", "data": 1})),
         (
             "map_publish",
@@ -228,6 +235,9 @@ fn bounds(sdk: &mut Sdk, handle: &Handle, id: &str) {
     ] {
         assert_eq!(sdk.obey(order, &asked)["error"], 107, "{order} {asked}");
     }
+    let longest = json!({"channel": "map:keys", "key": "k".repeat(128), "data": 1});
+    sdk.check("map_publish", &longest, &json!({"published": true}));
+    sdk.check("map_remove", &longest, &json!({"removed": true}));
     sdk.obey("map", &json!({"channel": "lobby"}));
     assert_eq!(sdk.event("unsubscribed")["code"], 107);
     sdk.obey("subscribe", &json!(["map:b"]));
@@ -472,16 +482,6 @@ fn changed(operator: &Operator, sdk: &mut Sdk) {
     let nothing = operator.done("map_remove", b);
     let told = (&nothing["suppressed"], &nothing["suppress_reason"]);
     assert_eq!(told, (&json!(true), &json!("key_not_found")));
-    let once = json!({"channel": "map:a", "key": "b", "data": 2, "idempotency_key": "i"});
-    assert_eq!(operator.done("map_publish", once.clone())["offset"], 5);
-    let again = operator.done("map_publish", once);
-    assert_eq!(again["suppress_reason"], "idempotency");
-    assert_eq!(update(sdk, "b"), Some(json!(2)));
-}
-
-fn read_by_pages(operator: &Operator) {
-    let of_map = |mut asked: Value| {
-        asked["channel"] = json!("map:a");
     for (key, more, reason) in [
         ("b", json!({"key_mode": "if_exists"}), "key_not_found"),
         ("a", json!({"key_mode": "if_new"}), "key_exists"),
@@ -492,6 +492,16 @@ fn read_by_pages(operator: &Operator) {
         let told = (&nothing["suppressed"], &nothing["suppress_reason"]);
         assert_eq!(told, (&json!(true), &json!(reason)), "{nothing}");
     }
+    let once = json!({"channel": "map:a", "key": "b", "data": 2, "idempotency_key": "i"});
+    assert_eq!(operator.done("map_publish", once.clone())["offset"], 5);
+    let again = operator.done("map_publish", once);
+    assert_eq!(again["suppress_reason"], "idempotency");
+    assert_eq!(update(sdk, "b"), Some(json!(2)));
+}
+
+fn read_by_pages(operator: &Operator) {
+    let of_map = |mut asked: Value| {
+        asked["channel"] = json!("map:a");
         asked
     };
     let state = |asked: Value| operator.done("map_read_state", of_map(asked));
@@ -538,27 +548,17 @@ fn refusals(operator: &Operator) {
         ("map_clear", plain, 107),
         ("map_publish", no_key, 107),
         ("map_publish", scored, 108),
+        (
+            "map_publish",
+            json!({"channel": "map:a", "key": "k", "data": 1, "key_mode": "x"}),
+            107,
+        ),
         ("publish", json!({"channel": "map:a", "data": 1}), 107),
     ] {
         operator.refused(method, params, code);
     }
 }
 
-/// What the server has of a map.
-fn held(handle: &Handle, channel: &str) -> (BTreeMap<String, Value>, u64) {
-    let (mut keys, mut since) = (BTreeMap::new(), None);
-    loop {
-        (
-            "map_publish",
-            json!({"channel": "map:a", "key": "k", "data": 1, "key_mode": "x"}),
-            107,
-        ),
-        let query = HistoryQuery {
-            since,
-            limit: 7,
-            order: ReadOrder::Map,
-        };
-        let found = block_on(handle.history(channel, query)).expect("it keeps some");
 /// Versions of a key, which late publishes do not take back, and keys that are set on a condition.
 #[test]
 fn the_server_api_keeps_what_is_newer() {
@@ -597,6 +597,16 @@ fn the_server_api_keeps_what_is_newer() {
     operator.refused("map_publish", again, 108);
 }
 
+/// What the server has of a map.
+fn held(handle: &Handle, channel: &str) -> (BTreeMap<String, Value>, u64) {
+    let (mut keys, mut since) = (BTreeMap::new(), None);
+    loop {
+        let query = HistoryQuery {
+            since,
+            limit: 7,
+            order: ReadOrder::Map,
+        };
+        let found = block_on(handle.history(channel, query)).expect("it keeps some");
         let mut last = 0;
         for message in found.messages() {
             let data: Value = message.data.get().expect("JSON");

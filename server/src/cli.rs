@@ -197,9 +197,10 @@ struct Checked {
 
 impl Checked {
     /// What an operator should know of it.
-    fn warnings(&self) -> impl Iterator<Item = &String> {
+    fn warnings(&self) -> impl Iterator<Item = String> {
         let tls = self.tls.iter().flat_map(|tls| &tls.warnings);
-        tls.chain(&self.keys.warnings)
+        let of_files = tls.chain(&self.keys.warnings).cloned();
+        of_files.chain(config::warnings(&self.settings))
     }
 }
 

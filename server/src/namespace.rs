@@ -12,12 +12,13 @@ mod map;
 mod names;
 mod owners;
 mod presence;
+mod presence_maps;
 pub(crate) mod resolved;
 mod who;
 
 pub use denied::Denied;
 pub use history::{History, RoomOrder};
-pub use map::{ClientKey, RoomMap};
+pub use map::{ClientKey, MapOf, MapRecovery, PresenceMaps, RoomMap};
 pub use names::{Characters, NameRules};
 pub use owners::Owners;
 pub use shardcast_engine::{AckOptions, Newcomers, PresenceOf, PresenceOptions, SlowReader};
@@ -48,6 +49,8 @@ struct NamespaceTable {
     /// exist. It exists as soon as one namespace is secret: a different answer for unknown
     /// namespaces would reveal the secret one.
     void: Option<Class>,
+    /// Whether joining or leaving a room of some namespace changes a map.
+    changes_maps: bool,
     kept: Kept,
 }
 
@@ -108,6 +111,8 @@ pub struct Namespace {
     /// How a room tells its members of each other; `None`: it does not. With it, members may show
     /// data of theirs, and events say who comes and goes, to all members of the room.
     pub presence_events: Option<PresenceOptions>,
+    /// Maps that hold who is in a room of this namespace.
+    pub presence_maps: PresenceMaps,
     /// Whether a message comes back to its sender, unless the request says otherwise.
     pub echo: bool,
     /// Members that a room may have, within [`Namespace::MEMBERS`]. One more is refused.
@@ -137,6 +142,7 @@ impl Default for Namespace {
             map: None,
             slow_reader: SlowReader::Disconnect,
             presence_events: None,
+            presence_maps: PresenceMaps::default(),
             echo: true,
             members_max: Namespace::MEMBERS_MAX_DEFAULT,
             names: NameRules::default(),
@@ -160,61 +166,6 @@ impl Namespace {
     pub fn is_prefix(name: &str) -> bool {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         Namespace::PREFIX_BYTES.contains(&name.len()) && name.bytes().all(fits)
-    }
-
-    /// Whether the caller may join a room of this namespace.
-    ///
-    /// # Errors
-    /// [`Denied::Unauthorized`] if the rule needs a user and the caller is none, else
-    /// [`Denied::Forbidden`]; always [`Denied::Forbidden`] in a secret namespace.
-    pub fn may_join(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
-        self.may(&self.join, caller)
-    }
-
-    /// Whether the caller may publish to a room of this namespace.
-    ///
-    /// # Errors
-    /// As [`Namespace::may_join`].
-    pub fn may_publish(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
-        self.may(&self.publish, caller)
-    }
-
-    /// Whether the caller may see the members of a room of this namespace.
-    ///
-    /// # Errors
-    /// As [`Namespace::may_join`].
-    pub fn may_see(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
-        self.may(&self.presence, caller)
-    }
-
-    /// Whether the caller may read what a room of this namespace keeps; `standing` is how it stands
-    /// to the room.
-    ///
-    /// # Errors
-    /// As [`Namespace::may_join`]. A secret namespace whose rooms keep nothing refuses, as one that
-    /// does not exist does.
-    pub fn may_read(
-        &self,
-        caller: &(impl Caller + ?Sized),
-        standing: Standing,
-    ) -> Result<(), Denied> {
-        if standing == Standing::Stranger {
-            self.may_join(caller)?;
-        }
-        if self.secret && self.history.is_none() {
-            return Err(Denied::Forbidden);
-        }
-        self.may(&self.history_read, caller)
-    }
-
-    fn may(&self, who: &Who, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
-        if who.includes(caller) {
-            Ok(())
-        } else if !self.secret && who.takes_a_user() && caller.user().is_none() {
-            Err(Denied::Unauthorized)
-        } else {
-            Err(Denied::Forbidden)
-        }
     }
 
     /// The namespace that permits nothing.
@@ -254,6 +205,7 @@ impl Namespaces {
         check("", &default)?;
         let mut kept = Kept::default();
         let mut table = NamespaceTable {
+            changes_maps: default.changes_maps(),
             void: None,
             named: HashMap::new(),
             default: Class::new(default, None, &mut kept),
@@ -271,6 +223,7 @@ impl Namespaces {
             if table.named.contains_key(&*name) {
                 return Err(NamespaceError::Repeated(name));
             }
+            table.changes_maps |= namespace.changes_maps();
             let class = Class::new(namespace, Some(&name), &mut kept);
             table.named.insert(name.into(), class);
         }
@@ -278,7 +231,9 @@ impl Namespaces {
         let secret = is_secret(&table.default) || table.named.values().any(is_secret);
         table.void = secret.then(|| Class::new(Namespace::void(), None, &mut kept));
         table.kept = kept;
-        Ok(Namespaces(Arc::new(table)))
+        let namespaces = Namespaces(Arc::new(table));
+        namespaces.check_presence_maps()?;
+        Ok(namespaces)
     }
 
     /// The default namespace alone: all rooms are in it.
@@ -310,7 +265,7 @@ impl Namespaces {
             default,
             named,
             void,
-            kept: _,
+            ..
         } = &*self.0;
         let prefixed = if named.is_empty() {
             None
@@ -428,6 +383,8 @@ pub enum NamespaceError {
     Map(String, &'static str, &'static str),
     /// A field of `presence_events` is out of its range, likewise.
     Presence(String, &'static str, &'static str),
+    /// A field of `presence_maps` leads to no such namespace, likewise.
+    PresenceMap(String, &'static str, &'static str),
 }
 
 impl fmt::Display for NamespaceError {
@@ -471,6 +428,10 @@ impl fmt::Display for NamespaceError {
             NamespaceError::Presence(name, field, rule) => {
                 let of = called(name);
                 write!(f, "presence_events.{field} of {of} must be {rule}")
+            }
+            NamespaceError::PresenceMap(name, field, rule) => {
+                let of = called(name);
+                write!(f, "presence_maps.{field} of {of} must be {rule}")
             }
         }
     }

@@ -12,6 +12,7 @@ mod handing;
 pub(crate) mod history;
 pub(crate) mod kept;
 pub(crate) mod keys;
+mod member_maps;
 pub(crate) mod members;
 pub(crate) mod membership;
 pub(crate) mod presence;

@@ -18,7 +18,7 @@ use crate::api::app::App;
 use crate::api::server::{OwnRuntime, Server};
 use crate::audit::limited::Sums;
 use crate::auth::files::ReadKeys;
-use crate::config::{PasswordFault, Settings};
+use crate::config::{self, PasswordFault, Settings};
 use crate::control::{Control, Stop};
 use crate::gateway::hooks::GatewayHooks;
 use crate::gateway::prepare;
@@ -59,7 +59,10 @@ pub(crate) fn serve(
         }
     };
     let of_tls = tls.iter().flat_map(|tls| &tls.warnings);
-    for warning in of_tls.chain(&keys.warnings) {
+    for warning in of_tls
+        .chain(&keys.warnings)
+        .chain(&config::warnings(settings))
+    {
         tracing::warn!("{warning}");
     }
     let tls = tls.map(|prepared| prepared.tls);

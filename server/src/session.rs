@@ -17,6 +17,7 @@ pub(crate) mod debugging;
 pub(crate) mod guarded;
 pub(crate) mod handle;
 pub(crate) mod identity;
+pub(crate) mod keys_in_maps;
 pub(crate) mod latencies;
 pub(crate) mod limits;
 pub(crate) mod metadata;

@@ -264,6 +264,7 @@ impl Application for Service {
     }
 
     fn answered(&mut self, cx: &mut Engine<'_>, session: &mut Session, tag: Tag, answer: Answer) {
+        self.follow_membership(cx, session, &answer);
         let Some(pending) = session.settle(tag, answer) else {
             return;
         };
@@ -418,6 +419,7 @@ impl Application for Service {
         if let Some(hook) = self.code.hooks.disconnect.clone() {
             hook(&mut self.context(cx, &mut session), reason);
         }
+        self.context(cx, &mut session).closed_in_maps();
         resume::closed(cx, &mut self.state, &self.shared, &mut session, reason);
     }
 

@@ -12,6 +12,7 @@ use crate::centrifuge::reading::read_for;
 use crate::centrifuge::server_side;
 use crate::centrifuge::wish::{MapWish, Wish, begin_entering, is_given_up, set_term};
 use crate::namespace::Standing;
+use crate::namespace::{MapOf, MapRecovery, Standing};
 use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::entering::RoomToJoin;
 use crate::rooms::kept::KeptPage;
@@ -25,7 +26,8 @@ use crate::wire::position::{epoch_text, since_of};
 use crate::wire::publication::deltas_of;
 use shardcast_engine::{History, HistoryQuery, Position, ReadOrder, Recovery, Since};
 use shardcast_protocol::dialect::centrifuge::{
-    CentrifugeReply, Deltas, MapPhase, MapStep, MapSubscribed, Recovering, Refusal,
+    CentrifugeReply, Deltas, MapKind, MapPhase, MapPlaces, MapStep, MapSubscribed, Recovering,
+    Refusal,
 };
 use shardcast_protocol::dialect::{Code, Problem, Reply};
 use std::sync::Arc;
@@ -48,6 +50,11 @@ pub(super) fn wish_of(step: &MapStep<'_>) -> Result<MapWish, Problem> {
         }
     };
     Ok(MapWish {
+        of: match step.kind {
+            MapKind::Published => MapOf::Published,
+            MapKind::Connections => MapOf::Connections,
+            MapKind::Users => MapOf::Users,
+        },
         phase: step.phase,
         cursor,
         limit: match step.limit {
@@ -64,6 +71,10 @@ pub(super) fn enter(
     call: &OwnedCall,
     (wish, asked): (Wish, MapWish),
     room: ResolvedRoom<'_>,
+    let map = room.map().ok_or_else(|| kind_problem(None))?;
+    if map.of != asked.of {
+        return Err(kind_problem(Some(map.of)));
+    }
 ) -> Result<(), Problem> {
     // Who subscribes is sent what the room keeps.
     cx.may_read(&room, Standing::Member)?;
@@ -80,6 +91,26 @@ pub(super) fn enter(
         }
     }
 }
+/// A client takes a channel for something else than it is.
+pub(super) fn kind_problem(of: Option<MapOf>) -> Problem {
+    let message = match of {
+        None => "the channel is no map",
+        Some(MapOf::Published) => "the channel is a map",
+        Some(MapOf::Connections) => "the channel is a map of connections",
+        Some(MapOf::Users) => "the channel is a map of users",
+    };
+    Problem::new(Code::BadRequest, message)
+}
+
+/// Whether clients are told of places in a map.
+fn places(cx: &Context<'_>, channel: &str) -> MapPlaces {
+    let room = cx.shared.resolve(channel).ok();
+    match room.and_then(|room| Some(room.map()?.recovery)) {
+        Some(MapRecovery::State) => MapPlaces::Untold,
+        Some(MapRecovery::Changes) | None => MapPlaces::Told,
+    }
+}
+
 
 /// What was read of a map.
 struct MapPageRead {
@@ -152,6 +183,7 @@ fn answer_page(
         let (state, epoch) = (kept.messages(), epoch_text(first));
         let page = MapSubscribed {
             position: epoch.at(first.offset),
+            places: places(cx, &wish.channel),
             cursor: Some(&cursor),
             state: &state,
             recovery: Recovering::No,
@@ -265,6 +297,7 @@ fn answer_joined(
         recovery: match wish.since {
             Some(_) => Recovering::Recovered,
             None => Recovering::No,
+        places: places(cx, &wish.channel),
         },
         deltas: wish.deltas,
         ttl_s,

@@ -178,11 +178,7 @@ fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Probl
     let channel = Arc::clone(&wish.channel);
     let room = shared.resolve(&channel)?;
     if room.map().is_some() != wish.map.is_some() {
-        let message = match room.map() {
-            Some(_) => "the channel is a map",
-            None => "the channel is no map",
-        };
-        return Err(Problem::new(Code::BadRequest, message));
+        return Err(map::kind_problem(room.map().map(|map| map.of)));
     }
     if let Some(asked) = wish.map.clone() {
         return map::enter(cx, call, (wish, asked), room);

@@ -3,6 +3,7 @@
 
 use crate::centrifuge::answers;
 use crate::centrifuge::map_cursor::MapCursor;
+use crate::namespace::MapOf;
 use crate::session::call::OwnedCall;
 use crate::session::context::Context;
 use shardcast_engine::{Filter, Since};
@@ -37,6 +38,8 @@ pub(super) struct MapWish {
     /// Where the page begins; `None`: at the beginning.
     pub(super) cursor: Option<MapCursor>,
     /// Keys of a page.
+    /// What it takes the keys for.
+    pub(super) of: MapOf,
     pub(super) limit: u32,
     /// What the client has had of the channel.
     pub(super) position: Since,

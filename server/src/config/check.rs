@@ -6,6 +6,7 @@ use super::given::Given;
 use super::group::{self, Group};
 use super::key::Key;
 use super::keys::{self, KEYS};
+use super::map_check;
 use super::place::Place;
 use super::problem::{Problem, Source};
 use super::room_keys;
@@ -14,7 +15,7 @@ use super::settings::Settings;
 use super::value::{show_duration, show_size};
 use crate::broker::Cluster;
 use crate::namespace::history::MESSAGE_HEADROOM_BYTES;
-use crate::namespace::{History, NameRules, Newcomers, PresenceOf, RoomMap, RoomOrder};
+use crate::namespace::{History, NameRules, Newcomers, PresenceOf, RoomOrder};
 use shardcast_engine::{Pinning, ProxyProtocol};
 use std::iter;
 
@@ -163,12 +164,18 @@ impl CrossChecks<'_> {
         self.fit_room_names(&mut problems);
         problems.extend(self.small_logs(shards));
         self.fit_kept(&mut problems, shards);
+        problems.extend(self.maps());
         self.fit_waiting(&mut problems, shards);
         if engine.idle_timeout <= engine.heartbeat {
             let heartbeat = show_duration(engine.heartbeat);
             problems.push(self.breaks("timeouts.idle", format!("must be longer than timeouts.heartbeat ({heartbeat}), or no silent client is ever pinged")));
         }
         problems
+    }
+
+    fn maps(&self) -> impl Iterator<Item = Problem> {
+        let broken = map_check::problems(self.settings).into_iter();
+        broken.map(|it| self.option_breaks(it.namespace, it.key, it.rooms, it.rule.to_owned()))
     }
 
     /// What waits for a user waits at one node, which cannot know that the user is at another.
@@ -276,14 +283,6 @@ impl CrossChecks<'_> {
             {
                 let rule = "must be false unless history says how many publications are kept, slow_reader is disconnect or catch_up, and last none or newest";
                 problems.push(self.option_breaks(name, &room_keys::ACKS, rooms, rule.to_owned()));
-            }
-            if rooms.map
-                && (rooms.history.is_none()
-                    || rooms.order == RoomOrder::Broker
-                    || !RoomMap::has_all_changes(rooms.slow_reader))
-            {
-                let rule = "must be false unless history says how many publications are kept, order is fast, and slow_reader is disconnect, conflate or catch_up";
-                problems.push(self.option_breaks(name, &room_keys::MAP, rooms, rule.to_owned()));
             }
             if rooms.order == RoomOrder::Broker
                 && (rooms.history.is_none() || !cluster.is_one_of_many())

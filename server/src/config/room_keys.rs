@@ -246,3 +246,42 @@ pub(super) const MAP_CLIENT_KEY: Key = Key {
         &mut settings.rooms.map_client_key
     }),
 };
+pub(super) const MAP_REMOVE_LEFT: Key = Key {
+    name: "rooms.map_remove_left",
+    flag: None,
+    what: "Whether the key of a connection is removed when it leaves the room, or ends. Takes map_client_key connection.",
+    kind: ValueKind::Other("true or false", |settings| {
+        &mut settings.rooms.map_remove_left
+    }),
+};
+pub(super) const MAP_RECOVERY: Key = Key {
+    name: "rooms.map_recovery",
+    flag: None,
+    what: "What a client of the Centrifuge protocol that comes back to a map is sent: what has changed meanwhile, as far as history has it; or the state, all of it.",
+    kind: ValueKind::Other("changes or state", |settings| {
+        &mut settings.rooms.map_recovery
+    }),
+};
+pub(super) const MAP_OF: Key = Key {
+    name: "rooms.map_of",
+    flag: None,
+    what: "What keys of a map are of: of what is published, or of the connections or users that are in other rooms (connections_map, users_map), which the server alone publishes. Takes map, and that map_key_ttl is none where it is not published.",
+    kind: ValueKind::Other("published, connections or users", |settings| {
+        &mut settings.rooms.map_of
+    }),
+};
+pub(super) const CONNECTIONS_MAP: Key = Key {
+    name: "rooms.connections_map",
+    flag: None,
+    what: "What the map of the connections that are in a room is called, before the room's name: with clients: that of game:1 is clients:game:1. Its namespace has map_of connections.",
+    kind: ValueKind::Other(PREFIX_RULE, |settings| &mut settings.rooms.connections_map),
+};
+pub(super) const USERS_MAP: Key = Key {
+    name: "rooms.users_map",
+    flag: None,
+    what: "The same of the users that are in a room, each with all its connections. Its namespace has map_of users.",
+    kind: ValueKind::Other(PREFIX_RULE, |settings| &mut settings.rooms.users_map),
+};
+
+const PREFIX_RULE: &str =
+    "none, or 1 to 64 visible ASCII characters without quotes and backslashes";

@@ -3,8 +3,9 @@
 
 use super::value::{ConfigValue, OwnSize};
 use crate::namespace::{
-    AckOptions, Characters, ClientKey, ControlPolicy, History, NameRules, Namespace, Newcomers,
-    Owners, PresenceOf, PresenceOptions, Roles, RoomMap, RoomOrder, SlowReader, Who,
+    AckOptions, Characters, ClientKey, ControlPolicy, History, MapOf, MapRecovery, NameRules,
+    Namespace, Newcomers, Owners, PresenceMaps, PresenceOf, PresenceOptions, Roles, RoomMap,
+    RoomOrder, SlowReader, Who,
 };
 use std::time::Duration;
 
@@ -43,12 +44,17 @@ pub(super) struct Rooms {
     pub(super) presence_of: PresenceOf,
     pub(super) deltas: bool,
     pub(super) tag_filters: bool,
-    /// Whether a room is a map; if not, the following four say nothing.
+    /// Whether a room is a map; if not, the following seven say nothing.
     pub(super) map: bool,
     pub(super) map_keys: usize,
     pub(super) map_bytes: usize,
     pub(super) map_key_ttl: Option<Duration>,
     pub(super) map_client_key: ClientKey,
+    pub(super) map_remove_left: bool,
+    pub(super) map_recovery: MapRecovery,
+    pub(super) map_of: MapOf,
+    pub(super) connections_map: Option<String>,
+    pub(super) users_map: Option<String>,
 }
 
 impl Default for Rooms {
@@ -63,6 +69,7 @@ impl Default for Rooms {
             map,
             slow_reader,
             presence_events,
+            presence_maps,
             echo,
             members_max,
             names,
@@ -108,6 +115,11 @@ impl Default for Rooms {
             map_bytes: keys.bytes_max,
             map_key_ttl: keys.key_ttl,
             map_client_key: keys.client_key,
+            map_remove_left: keys.remove_left,
+            map_recovery: keys.recovery,
+            map_of: keys.of,
+            connections_map: presence_maps.connections,
+            users_map: presence_maps.users,
         }
     }
 }
@@ -136,6 +148,10 @@ impl Rooms {
             deltas: self.deltas,
             tag_filters: self.tag_filters,
             map: self.map.then(|| self.map()),
+            presence_maps: PresenceMaps {
+                connections: self.connections_map.clone(),
+                users: self.users_map.clone(),
+            },
         }
     }
 
@@ -174,6 +190,9 @@ impl Rooms {
             bytes_max: self.map_bytes,
             key_ttl: self.map_key_ttl,
             client_key: self.map_client_key,
+            remove_left: self.map_remove_left,
+            of: self.map_of,
+            recovery: self.map_recovery,
         }
     }
 
@@ -356,6 +375,44 @@ impl ConfigValue for ClientKey {
             ClientKey::Any => "any".to_owned(),
             ClientKey::Connection => "connection".to_owned(),
             ClientKey::User => "user".to_owned(),
+        }
+    }
+}
+
+impl ConfigValue for MapOf {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "published" => MapOf::Published,
+            "connections" => MapOf::Connections,
+            "users" => MapOf::Users,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            MapOf::Published => "published".to_owned(),
+            MapOf::Connections => "connections".to_owned(),
+            MapOf::Users => "users".to_owned(),
+        }
+    }
+}
+
+impl ConfigValue for MapRecovery {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "changes" => MapRecovery::Changes,
+            "state" => MapRecovery::State,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            MapRecovery::Changes => "changes".to_owned(),
+            MapRecovery::State => "state".to_owned(),
         }
     }
 }

@@ -75,3 +75,60 @@ fn rule(namespace: &Namespace, action: RoomAction) -> &Who {
         RoomAction::History => &namespace.history_read,
     }
 }
+
+impl Namespace {
+    /// Whether the caller may join a room of this namespace.
+    ///
+    /// # Errors
+    /// [`Denied::Unauthorized`] if the rule needs a user and the caller is none, else
+    /// [`Denied::Forbidden`]; always [`Denied::Forbidden`] in a secret namespace.
+    pub fn may_join(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
+        self.may(&self.join, caller)
+    }
+
+    /// Whether the caller may publish to a room of this namespace.
+    ///
+    /// # Errors
+    /// As [`Namespace::may_join`].
+    pub fn may_publish(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
+        self.may(&self.publish, caller)
+    }
+
+    /// Whether the caller may see the members of a room of this namespace.
+    ///
+    /// # Errors
+    /// As [`Namespace::may_join`].
+    pub fn may_see(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
+        self.may(&self.presence, caller)
+    }
+
+    /// Whether the caller may read what a room of this namespace keeps; `standing` is how it stands
+    /// to the room.
+    ///
+    /// # Errors
+    /// As [`Namespace::may_join`]. A secret namespace whose rooms keep nothing refuses, as one that
+    /// does not exist does.
+    pub fn may_read(
+        &self,
+        caller: &(impl Caller + ?Sized),
+        standing: Standing,
+    ) -> Result<(), Denied> {
+        if standing == Standing::Stranger {
+            self.may_join(caller)?;
+        }
+        if self.secret && self.history.is_none() {
+            return Err(Denied::Forbidden);
+        }
+        self.may(&self.history_read, caller)
+    }
+
+    fn may(&self, who: &Who, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
+        if who.includes(caller) {
+            Ok(())
+        } else if !self.secret && who.takes_a_user() && caller.user().is_none() {
+            Err(Denied::Unauthorized)
+        } else {
+            Err(Denied::Forbidden)
+        }
+    }
+}

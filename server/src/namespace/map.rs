@@ -20,6 +20,50 @@ pub struct RoomMap {
     pub key_ttl: Option<Duration>,
     /// Under which key a client publishes.
     pub client_key: ClientKey,
+    /// Whether the key of a connection is removed when that leaves the room. Takes
+    /// [`ClientKey::Connection`].
+    pub remove_left: bool,
+    /// What its keys are of. Maps of anything but [`MapOf::Published`] have no `key_ttl`.
+    pub of: MapOf,
+    /// How clients that come back go on.
+    pub recovery: MapRecovery,
+}
+
+/// What the keys of a map are of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapOf {
+    /// Of whatever clients and the application publish.
+    #[default]
+    Published,
+    /// Of the connections that are in another room
+    /// ([`PresenceMaps::connections`]): the server alone publishes.
+    Connections,
+    /// Of the users that are in another room ([`PresenceMaps::users`]), likewise.
+    Users,
+}
+
+/// How clients that come back to a map go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapRecovery {
+    /// They hear what has changed, as far as the room's history has it, and otherwise read the map
+    /// anew.
+    #[default]
+    Changes,
+    /// They read the map anew: they are told of no place in it.
+    State,
+}
+
+/// Maps that hold who is in a room. Such a map is a room that is called as this says, with the
+/// name of the room that it is about behind: with `clients:` the map of `game:1` is
+/// `clients:game:1`. A room for which that is no name, such as one that is too long, has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PresenceMaps {
+    /// A key for each connection: its id. Leads to a namespace whose rooms are maps of
+    /// [`MapOf::Connections`].
+    pub connections: Option<String>,
+    /// A key for each user, as long as one of its connections is there; nobody has none, nor has a
+    /// user whose name is longer than a key. Leads to maps of [`MapOf::Users`].
+    pub users: Option<String>,
 }
 
 /// Under which key a client publishes to a map, and which it removes.
@@ -42,6 +86,9 @@ impl Default for RoomMap {
             bytes_max: options.bytes_max,
             key_ttl: options.key_ttl,
             client_key: ClientKey::default(),
+            remove_left: false,
+            of: MapOf::default(),
+            recovery: MapRecovery::default(),
         }
     }
 }
@@ -61,6 +108,15 @@ impl RoomMap {
         }
         if !RoomMap::BYTES.contains(&self.bytes_max) {
             return Err(("bytes_max", "from 1 KiB to 1 GiB"));
+        }
+        if self.remove_left && self.client_key != ClientKey::Connection {
+            return Err((
+                "remove_left",
+                "false unless keys of clients are those of connections",
+            ));
+        }
+        if self.of != MapOf::Published && self.key_ttl.is_some() {
+            return Err(("key_ttl", "none where keys are of who is in a room"));
         }
         match self.key_ttl {
             Some(ttl) if !RoomMap::KEY_TTL.contains(&ttl) => {

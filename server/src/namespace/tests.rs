@@ -743,3 +743,76 @@ fn what_somebody_owns_is_told_by_its_name() {
         }
     }
 }
+
+/// Maps of who is in a room are where rooms of such maps are.
+#[test]
+fn presence_maps_lead_to_maps_of_their_kind() {
+    let map_of = |of| Namespace {
+        history: Some(History::default()),
+        map: Some(RoomMap {
+            of,
+            ..RoomMap::default()
+        }),
+        ..Namespace::default()
+    };
+    let told = |connections: Option<&str>, users: Option<&str>| Namespace {
+        presence_maps: PresenceMaps {
+            connections: connections.map(str::to_owned),
+            users: users.map(str::to_owned),
+        },
+        ..Namespace::default()
+    };
+    let all = |game: Namespace| {
+        let named = [
+            ("game", game),
+            ("clients", map_of(MapOf::Connections)),
+            ("users", map_of(MapOf::Users)),
+            ("map", map_of(MapOf::Published)),
+        ];
+        Namespaces::new(Namespace::default(), named)
+    };
+    let good = all(told(Some("clients:"), Some("users:here/"))).expect("they lead there");
+    assert!(good.change_maps() && good.have_maps());
+    for (connections, users, field) in [
+        (Some("users:"), None, "connections"),
+        (None, Some("clients:"), "users"),
+        (Some("map:"), None, "connections"),
+        (Some("none:"), None, "connections"),
+        (Some("plain"), None, "connections"),
+    ] {
+        let refused = all(told(connections, users)).expect_err("no such maps");
+        let NamespaceError::PresenceMap(of, found, _) = &refused else {
+            panic!("{refused}");
+        };
+        assert_eq!((&**of, *found), ("game", field));
+        assert!(refused.to_string().starts_with("presence_maps."));
+    }
+    let none = Namespaces::only(Namespace::default()).expect("it fits");
+    assert!(!none.change_maps() && !none.have_maps());
+    for (map, field) in [
+        (
+            RoomMap {
+                remove_left: true,
+                ..RoomMap::default()
+            },
+            "remove_left",
+        ),
+        (
+            RoomMap {
+                of: MapOf::Users,
+                key_ttl: Some(Duration::from_secs(60)),
+                ..RoomMap::default()
+            },
+            "key_ttl",
+        ),
+    ] {
+        let namespace = Namespace {
+            map: Some(map),
+            ..map_of(MapOf::Published)
+        };
+        match Namespaces::only(namespace) {
+            Err(NamespaceError::Map(_, found, _)) => assert_eq!(found, field),
+            other => panic!("{other:?}"),
+        }
+    }
+}

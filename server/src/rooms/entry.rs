@@ -5,7 +5,7 @@
 //! dispatch, for clients, and by events of the application.
 
 use crate::namespace::resolved::ResolvedRoom;
-use crate::namespace::{ClientKey, RoomMap};
+use crate::namespace::{ClientKey, MapOf, RoomMap};
 use crate::session::context::Context;
 use shardcast_engine::{Content, Data, DataEncoding, Publication, PublicationKind};
 use shardcast_protocol::dialect::centrifuge::{
@@ -27,7 +27,8 @@ impl EntryOfClient {
     /// `None`: the room is no map.
     ///
     /// # Errors
-    /// `bad_request`: there is no key, or one that is too long; `forbidden`: the client has none.
+    /// `bad_request`: there is no key, or one that is too long; `unauthorized`: the client has none;
+    /// `forbidden`: the server alone publishes.
     #[cold]
     pub(crate) fn of(
         cx: &Context<'_>,
@@ -37,6 +38,7 @@ impl EntryOfClient {
         let Some(map) = room.map() else {
             return Ok(None);
         };
+        may_publish(map)?;
         let key = key_of(cx, map, keys.conflation.as_deref())?;
         check(&key)?;
         let change = keys.change.unwrap_or_default();
@@ -51,6 +53,17 @@ impl EntryOfClient {
         };
         let name = named_entry(None, &entry);
         Ok(Some(EntryOfClient { key, change, name }))
+    }
+}
+
+/// Whether what is published to a map is not the server's own business.
+///
+/// # Errors
+/// `forbidden`: it is.
+pub(crate) fn may_publish(map: &RoomMap) -> Result<(), Problem> {
+    match map.of {
+        MapOf::Published => Ok(()),
+        MapOf::Connections | MapOf::Users => Err(Problem::new(Code::Forbidden, OF_MEMBERS)),
     }
 }
 
@@ -117,6 +130,7 @@ pub(crate) fn removal(last: &Publication<'_>) -> Option<Content> {
 
 /// What is answered where a publish to a map has no key.
 pub(crate) const NO_MAP_KEY: &str = "this room is a map: what is published has a conflation key";
+const OF_MEMBERS: &str = "keys of this map are of who is in another room";
 const BAD_MAP_KEY: &str = "a key of a map has 1 to 128 bytes";
 const _: () = assert!(KEY_BYTES_MAX == 128, "the text says so");
 const NO_USER: &str = "keys of this map are names of users, and the connection is none";

@@ -126,7 +126,8 @@ impl<'e> EncodedEvent<'e> {
             }
         };
         let entry = match room.as_ref().and_then(ResolvedRoom::map) {
-            Some(_) => {
+            Some(map) => {
+                entry::may_publish(map)?;
                 let change = keys.change.unwrap_or_default();
                 Some(entry::name_of_event(self.name, keys.conflation, change)?)
             }
@@ -144,6 +145,18 @@ impl<'e> EncodedEvent<'e> {
             None => publish,
         };
         Ok(Some(Outgoing::Publish(target, publish)))
+    }
+
+    /// What changes a map by itself: the event's name says what.
+    ///
+    /// # Errors
+    /// `too_large`.
+    pub(crate) fn change_of(&self, room: ResolvedRoom<'_>, key: &str) -> Result<Publish, Failure> {
+        let publish = Publish::new(self.content(Some(room), self.name)?);
+        Ok(match room.log() {
+            Some(log) => publish.keep(log).conflate(key),
+            None => publish,
+        })
     }
 
     /// What is sent to a room, or elsewhere.

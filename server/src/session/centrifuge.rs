@@ -22,6 +22,8 @@ pub(crate) struct CentrifugeState {
     /// Channels whose subscribe is under way and that the engine does not know yet.
     entering: Vec<Entering>,
     terms: Vec<ChannelTerm>,
+    /// Channels of which the client is sent only what the filter of its token lets through.
+    narrowed: Vec<Arc<str>>,
 }
 
 /// How far a connection is with its first command.
@@ -57,6 +59,24 @@ impl CentrifugeState {
             && self.held.is_empty()
             && self.entering.is_empty()
             && self.terms.is_empty()
+            && self.narrowed.is_empty()
+    }
+
+    /// The client is sent only some of a channel.
+    pub(crate) fn narrow(&mut self, channel: &Arc<str>) {
+        if !self.is_narrowed(channel) {
+            self.narrowed.push(Arc::clone(channel));
+        }
+    }
+
+    /// The client is not in a channel any more.
+    pub(crate) fn widen(&mut self, channel: &str) {
+        self.narrowed.retain(|narrowed| **narrowed != *channel);
+    }
+
+    /// Whether it is sent only some of a channel, so that it may not read it all.
+    pub(crate) fn is_narrowed(&self, channel: &str) -> bool {
+        self.narrowed.iter().any(|narrowed| **narrowed == *channel)
     }
 
     /// A subscribe begins.

@@ -123,6 +123,7 @@ impl<'c> Context<'c> {
         if banned.is_some() {
             return Err(Problem::new(Code::Forbidden, "this user is banned"));
         }
+        let is_other = identity.name() != self.user();
         let is_awaited = self.is_awaited();
         let slot = slot_of(&self.engine);
         if let Some(limiter) = &mut self.state.limiter {
@@ -132,9 +133,7 @@ impl<'c> Context<'c> {
         if is_awaited {
             self.unmute();
         }
-        if identity.name() != self.user()
-            && let Err(error) = self.engine.identify(identity.name())
-        {
+        if is_other && let Err(error) = self.engine.identify(identity.name()) {
             if let Some(limiter) = &mut self.state.limiter {
                 // It was counted as the same user a moment ago.
                 let _ = limiter.becomes(slot, &identity, self.session.identity());
@@ -146,6 +145,9 @@ impl<'c> Context<'c> {
         }
         self.session.set_identity(identity);
         self.session_changed();
+        if is_other {
+            self.identified_in_maps();
+        }
         if is_awaited {
             self.begin_validity();
         }

@@ -20,6 +20,8 @@ pub(crate) struct ShardState {
     pub(crate) tasks: Permits,
     /// For connections whose commands wait for the first one.
     pub(crate) held: Permits,
+    /// For keys of maps that are to be given up, and that the engine was too busy to take.
+    pub(crate) given_up_later: Permits,
     /// Of messages that wait to be decided about.
     pub(crate) held_bytes: HeldBytes,
     /// Where answers are written before they leave.
@@ -47,6 +49,7 @@ impl ShardState {
             next_serial: 0,
             tasks: Permits::default(),
             held: Permits::default(),
+            given_up_later: Permits::default(),
             held_bytes: HeldBytes::default(),
             scratch: Vec::new(),
             random: fastrand::Rng::new(),

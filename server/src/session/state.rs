@@ -12,6 +12,7 @@ use crate::session::batch::Batch;
 use crate::session::centrifuge::CentrifugeState;
 use crate::session::guarded::{Guarded, HeldMessage};
 use crate::session::identity::Identity;
+use crate::session::keys_in_maps::KeysInMaps;
 use crate::session::limits::Limits;
 use crate::session::metadata::Metadata;
 use crate::session::pending::Pending;
@@ -71,6 +72,8 @@ pub(crate) struct More<C> {
     pub(crate) reverse: Reverse,
     /// What goes on after the connection besides.
     pub(crate) resumable: Option<Box<Resumable>>,
+    /// What maps have because of the connection.
+    pub(crate) keys_in_maps: KeysInMaps,
     /// What only clients of the Centrifuge protocol have. `None`: nothing of it.
     pub(crate) centrifuge: Option<Box<CentrifugeState>>,
 }
@@ -260,6 +263,7 @@ impl<C> Default for More<C> {
             batches: Vec::new(),
             reverse: Reverse::default(),
             resumable: None,
+            keys_in_maps: KeysInMaps::default(),
             centrifuge: None,
         }
     }
@@ -296,6 +300,7 @@ impl<C> More<C> {
             && self.held.is_none()
             && self.batches.is_empty()
             && self.reverse.is_empty()
+            && self.keys_in_maps.is_empty()
             && (self.resumable.as_ref()).is_none_or(|resumable| resumable.is_empty())
             && self
                 .centrifuge

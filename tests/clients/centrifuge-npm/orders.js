@@ -150,8 +150,9 @@ function puppetOf(Centrifuge, options) {
       sub.subscribe();
       return { subscribing: 1 };
     },
-    map({ channel, token, tokens, quiet, ...more }) {
-      const sub = client.newMapSubscription(channel, { token, getToken: next(tokens, channel), minResubscribeDelay: 20, maxResubscribeDelay: 200, ...more });
+    map({ channel, kind, token, tokens, quiet, ...more }) {
+      const maps = { connections: "newMapClientsSubscription", users: "newMapUsersSubscription" };
+      const sub = client[maps[kind] ?? "newMapSubscription"](channel, { token, getToken: next(tokens, channel), minResubscribeDelay: 20, maxResubscribeDelay: 200, ...more });
       if (quiet) hold(sub, channel);
       else watchMap(sub, channel);
       sub.subscribe();

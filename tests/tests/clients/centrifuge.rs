@@ -11,6 +11,8 @@ mod filters;
 mod maps;
 mod refreshed;
 mod streams;
+mod narrowed;
+mod presence_maps;
 mod tokens;
 
 use crate::installed;

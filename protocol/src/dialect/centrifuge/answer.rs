@@ -94,6 +94,8 @@ pub struct MapSubscribed<'a> {
     pub position: LogPosition<'a>,
     /// Where the next page begins. `None`: this was the last, and the membership has begun.
     pub cursor: Option<&'a str>,
+    /// Whether the client may come back to a place of the channel.
+    pub places: MapPlaces,
     /// What the map holds.
     pub state: &'a [KeptMessage<'a>],
     /// What became of the wish to have what was missed.
@@ -102,6 +104,16 @@ pub struct MapSubscribed<'a> {
     pub deltas: Deltas,
     /// Seconds after which the client has to bring another token; `None`: it need not.
     pub ttl_s: Option<NonZeroU32>,
+}
+
+/// Whether a client is told of places in a map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapPlaces {
+    /// It may come back to where it was.
+    #[default]
+    Told,
+    /// It reads the map anew when it comes back.
+    Untold,
 }
 
 /// What became of a wish to have what was missed.

@@ -60,12 +60,37 @@ pub struct Subscribe<'b> {
 pub struct MapStep<'b> {
     /// What it asks for.
     pub phase: MapPhase,
+    /// What it takes the keys for.
+    pub kind: MapKind,
     /// Where the page begins, as an earlier reply said; empty: at the beginning.
     pub cursor: Cow<'b, str>,
     /// Keys of a page; 0: as many as the server likes.
     pub limit: u32,
     /// What it has had of the channel.
     pub position: Since<'b>,
+}
+
+/// What keys of a map are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapKind {
+    /// Of whatever is published.
+    Published,
+    /// Of connections that are in another channel.
+    Connections,
+    /// Of users that are.
+    Users,
+}
+
+impl MapKind {
+    /// By the number of its subscriptions.
+    pub(super) fn of(number: u64) -> Option<MapKind> {
+        Some(match number {
+            1 => MapKind::Published,
+            2 => MapKind::Connections,
+            3 => MapKind::Users,
+            _ => return None,
+        })
+    }
 }
 
 /// What a client asks for of a channel that is a map.

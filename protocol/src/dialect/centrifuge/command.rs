@@ -4,7 +4,9 @@
 //! there where it must be: a client that sends anything else is disconnected, as the protocol has
 //! it. Read by `commands`.
 
-use super::asked::{CentrifugeRequest, ConnectCommand, IfLost, MapPhase, MapStep, Subscribe};
+use super::asked::{
+    CentrifugeRequest, ConnectCommand, IfLost, MapKind, MapPhase, MapStep, Subscribe,
+};
 use super::filter::{FilterFault, NodeValue, TagFilter};
 use super::form::Deltas;
 use super::record::{FieldValue, Record};
@@ -162,12 +164,14 @@ fn subscribing<'b, S: NodeValue<'b>>(
     };
     let map = match asked.unsigned(subscribe::TYPE)? {
         0 => None,
-        MAP => match MapPhase::of(asked.unsigned(subscribe::PHASE)?) {
-            Some(phase) => Some(map_step(asked, phase)?),
-            None => return Ok(Instruction::Unavailable(id)),
-        },
-        // Maps of who is there, and polls.
-        _ => return Ok(Instruction::Unavailable(id)),
+        kind => {
+            let phase = MapPhase::of(asked.unsigned(subscribe::PHASE)?);
+            match MapKind::of(kind).zip(phase) {
+                Some(step) => Some(map_step(asked, step)?),
+                // Polls.
+                None => return Ok(Instruction::Unavailable(id)),
+            }
+        }
     };
     let filter = asked.get(subscribe::FILTER).map(TagFilter::read);
     let filter = match filter.transpose() {
@@ -199,11 +203,12 @@ const MAP: u64 = 1;
 
 fn map_step<'b, S: FieldValue<'b>>(
     asked: &Record<S>,
-    phase: MapPhase,
+    (kind, phase): (MapKind, MapPhase),
 ) -> Result<MapStep<'b>, Wrong> {
     let limit = asked.signed(subscribe::LIMIT)?.max(0);
     Ok(MapStep {
         phase,
+        kind,
         cursor: asked.text(subscribe::CURSOR)?,
         limit: u32::try_from(limit).unwrap_or(u32::MAX),
         position: Since {

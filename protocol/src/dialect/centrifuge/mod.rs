@@ -28,8 +28,10 @@ pub use super::tagged::{
     PUBLICATION, TAG_OF_EVENTS, entry_of, named_entry, plain_name, removal_of, tagged, tags_in,
     tags_of,
 };
-pub use answer::{CentrifugeReply, Connected, MapSubscribed, Recovering, Subscribed, Transport};
-pub use asked::{CentrifugeRequest, ConnectCommand, IfLost, MapPhase, MapStep, Subscribe};
+pub use answer::{
+    CentrifugeReply, Connected, MapPlaces, MapSubscribed, Recovering, Subscribed, Transport,
+};
+pub use asked::{CentrifugeRequest, ConnectCommand, IfLost, MapKind, MapPhase, MapStep, Subscribe};
 pub(super) use body::{Delimited, JsonLines};
 pub use code::{Disconnect, Refusal, Unsubscribed, error_number};
 pub use command::{Instruction, SEND};

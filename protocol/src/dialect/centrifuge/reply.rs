@@ -1,7 +1,9 @@
 //! The replies to commands, as the protocol has them. The server's own words (`dialect::reply`)
 //! become the protocol's here.
 
-use super::answer::{CentrifugeReply, Connected, MapSubscribed, Recovering, Subscribed, Transport};
+use super::answer::{
+    CentrifugeReply, Connected, MapPlaces, MapSubscribed, Recovering, Subscribed, Transport,
+};
 use super::asked::MapPhase;
 use super::body::{MessageBody, WireNotation, message};
 use super::change::change_of;
@@ -180,11 +182,16 @@ const MAP: u64 = 1;
 fn write_map<N: WireNotation>(body: &mut MessageBody<'_, N>, page: &MapSubscribed<'_>) {
     write_ttl(body, OF_SUBSCRIPTION, page.ttl_s);
     let is_live = page.cursor.is_none();
-    body.boolean(subscribe::RECOVERABLE, is_live);
-    body.text(subscribe::EPOCH, page.position.epoch);
+    let is_told = page.places == MapPlaces::Told;
+    let (epoch, offset) = match is_told {
+        true => (page.position.epoch, page.position.offset),
+        false => ("", 0),
+    };
+    body.boolean(subscribe::RECOVERABLE, is_live && is_told);
+    body.text(subscribe::EPOCH, epoch);
     body.boolean(subscribe::RECOVERED, page.recovery == Recovering::Recovered);
-    body.unsigned(subscribe::OFFSET, page.position.offset);
-    body.boolean(subscribe::POSITIONED, is_live);
+    body.unsigned(subscribe::OFFSET, offset);
+    body.boolean(subscribe::POSITIONED, is_live && is_told);
     body.boolean(subscribe::WAS_RECOVERING, page.recovery != Recovering::No);
     let has_deltas = page.deltas == Deltas::Fossil;
     body.boolean(subscribe::DELTA, is_live && has_deltas);

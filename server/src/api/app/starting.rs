@@ -4,8 +4,9 @@ use super::App;
 use crate::api::server::{OwnRuntime, Server};
 use crate::api::watching::Watching;
 use crate::broker::bridge::{OrdersRooms, PreparedBridge};
+use crate::namespace::Namespaces;
 use crate::session::refreshing::RefreshHook;
-use shardcast_engine::{Config, StartError};
+use shardcast_engine::{Config, ConfigError, StartError};
 
 impl App {
     /// Who is asked before the time of a connection ends.
@@ -51,6 +52,9 @@ impl App {
     ) -> Result<Server, StartError> {
         let (persistence, stored) = (self.persistence.clone(), self.stored.clone());
         let cluster = self.cluster.clone().zip(self.view.clone());
+        if cluster.is_some() {
+            check_in_cluster(&self.namespaces)?;
+        }
         let orders = match self.namespaces.takes_a_broker() {
             true => OrdersRooms::Yes,
             false => OrdersRooms::No,
@@ -84,5 +88,17 @@ impl App {
             source,
         })?;
         Ok(Server::new(running, handle, own, store, bridge))
+    }
+}
+
+/// Each node would hold a map of its own, without what was published before it heard the room.
+fn check_in_cluster(namespaces: &Namespaces) -> Result<(), ConfigError> {
+    match namespaces.have_maps() {
+        false => Ok(()),
+        true => Err(ConfigError {
+            field: "namespaces",
+            value: "with maps".to_owned(),
+            rule: "there are no maps in a cluster",
+        }),
     }
 }

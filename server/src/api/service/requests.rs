@@ -15,7 +15,7 @@ use crate::session::limits::Limits;
 use crate::session::muting::dialect_of;
 use crate::session::shared::Shared;
 use crate::wire::failure::too_many_waiting;
-use shardcast_engine::{Context as Engine, confine};
+use shardcast_engine::{Answer, Context as Engine, confine};
 use shardcast_protocol::dialect::centrifuge::Instruction;
 use shardcast_protocol::dialect::{
     Code, Command, Decoded, Dialect, InvalidRequest, Item, Items, Payload, Problem, Reply,
@@ -23,6 +23,28 @@ use shardcast_protocol::dialect::{
 };
 
 impl Service {
+    /// What follows from a membership that has begun or ended, whoever asked for it.
+    pub(super) fn follow_membership(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        answer: &Answer,
+    ) {
+        match answer {
+            Answer::Joined { room, .. } if self.shared.namespaces.get().change_maps() => {
+                self.context(cx, session).joined_in_maps(room);
+            }
+            Answer::Left { room } => {
+                self.context(cx, session).left_in_maps(room);
+                if let Some(state) = session.some_mut().and_then(|more| more.centrifuge.as_mut()) {
+                    state.widen(room);
+                    session.shrink();
+                }
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn take(
         &mut self,
         cx: &mut Engine<'_>,

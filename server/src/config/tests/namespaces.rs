@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::namespace::{
-    AckOptions, Characters, ControlPolicy, History, Namespace, Newcomers, Owners, PresenceOf,
-    PresenceOptions, Roles, RoomOrder, SlowReader, Who,
+    AckOptions, Characters, ControlPolicy, History, MapOf, Namespace, Newcomers, Owners,
+    PresenceMaps, PresenceOf, PresenceOptions, Roles, RoomMap, RoomOrder, SlowReader, Who,
 };
 
 /// The default namespace and the others.
@@ -70,6 +70,7 @@ fn documented() -> (Namespace, [(&'static str, Namespace); 2]) {
         deltas: false,
         tag_filters: false,
         map: None,
+        presence_maps: PresenceMaps::default(),
     };
     let incident_room = Namespace {
         join: roles(&["staff"]),
@@ -711,18 +712,23 @@ map_keys = 1000 # from s.toml, line 35
 map_bytes = \"1MiB\" # from s.toml, line 36
 map_key_ttl = \"1h\" # from s.toml, line 37
 map_client_key = \"user\" # from s.toml, line 38
+map_remove_left = false # from s.toml, line 39
+map_recovery = \"changes\" # from s.toml, line 40
+map_of = \"published\" # from s.toml, line 41
+connections_map = \"none\" # from s.toml, line 42
+users_map = \"none\" # from s.toml, line 43
 
 [namespaces.incident-room]
-join = [\"staff\"] # from s.toml, line 42
-publish = [\"staff\"] # from s.toml, line 43
-presence = [\"staff\"] # from s.toml, line 44
+join = [\"staff\"] # from s.toml, line 47
+publish = [\"staff\"] # from s.toml, line 48
+presence = [\"staff\"] # from s.toml, line 49
 owned_by = \"nobody\"
 echo = true
 max_members = 1000000
 max_name_bytes = \"same\"
 name_characters = \"any\"
 control_characters = \"allow\"
-secret = true # from s.toml, line 45
+secret = true # from s.toml, line 50
 history = \"none\"
 history_bytes = \"1MiB\"
 history_ttl = \"5m\"
@@ -746,6 +752,11 @@ map_keys = 10000
 map_bytes = \"4MiB\"
 map_key_ttl = \"none\"
 map_client_key = \"any\"
+map_remove_left = false
+map_recovery = \"changes\"
+map_of = \"published\"
+connections_map = \"none\"
+users_map = \"none\"
 ";
 
 #[test]
@@ -776,4 +787,86 @@ fn the_namespace_in_the_default_page_is_one() {
         ..Namespace::default()
     };
     check_namespaces(&file, Ok((Namespace::default(), &[("chat", chat)])));
+}
+
+/// Maps are possible where they hold what they say, and those of who is in a room lead to such.
+#[test]
+fn maps_are_where_they_may_be() {
+    let kept = "map = true\nhistory = 10\n";
+    let clients = format!("[namespaces.clients]\n{kept}map_of = 'connections'\n");
+    let map = RoomMap {
+        of: MapOf::Connections,
+        ..RoomMap::default()
+    };
+    let of_clients = Namespace {
+        history: Some(History {
+            publications_max: 10,
+            ..History::default()
+        }),
+        map: Some(map),
+        ..Namespace::default()
+    };
+    let told = Namespace {
+        presence_maps: PresenceMaps {
+            connections: Some("clients:".to_owned()),
+            users: None,
+        },
+        ..Namespace::default()
+    };
+    check_namespaces(
+        &format!("rooms.connections_map = 'clients:'\n{clients}"),
+        Ok((told, &[("clients", of_clients)])),
+    );
+    let (not_there, of_clients) = ("connections_map = 'none:'", "users_map = 'clients:'");
+    for (text, problem) in [
+        (
+            format!("[namespaces.a]\n{not_there}"),
+            "namespaces.a.connections_map = \"none:\" (from s.toml, line 2) must be none, or how rooms of a namespace begin whose map_of is connections",
+        ),
+        (
+            format!("[rooms]\n{of_clients}\n{clients}"),
+            "rooms.users_map = \"clients:\" (from s.toml, line 2) must be none, or how rooms of a namespace begin whose map_of is users",
+        ),
+        (
+            "[rooms]\nmap_of = 'users'".to_owned(),
+            "rooms.map_of = \"users\" (from s.toml, line 2) must be published unless map is true",
+        ),
+        (
+            format!("{clients}map_key_ttl = '1m'"),
+            "namespaces.clients.map_key_ttl = \"1m\" (from s.toml, line 5) must be none unless map_of is published: a key stays as long as who it is of",
+        ),
+        (
+            format!("[rooms]\n{kept}map_remove_left = true"),
+            "rooms.map_remove_left = true (from s.toml, line 4) must be false unless map_client_key is connection",
+        ),
+        (
+            "[rooms]\nmap = true".to_owned(),
+            "rooms.map = true (from s.toml, line 2) must be false unless history says how many publications are kept, order is fast, and slow_reader is disconnect, conflate or catch_up",
+        ),
+        (
+            format!("cluster.broker = 'nats'\ncluster.url = 'nats://127.0.0.1:1'\n[rooms]\n{kept}"),
+            "rooms.map = true (from s.toml, line 4) must be false in a cluster (cluster.broker): each node would hold a map of its own, without what was published before it heard the room",
+        ),
+    ] {
+        check_namespaces(&text, Err(&[problem]));
+    }
+}
+
+/// An operator who stores what rooms keep is told that maps are not.
+#[test]
+fn maps_are_in_memory_and_that_is_told() {
+    let file = "persistence.path = '/nowhere'\n[rooms]\nhistory = 1\n[namespaces.a]\nmap = true\nhistory = 1\n[namespaces.b]";
+    for (file, count) in [(file, 1), (&file[file.find('\n').expect("lines")..], 0)] {
+        let inputs = Inputs {
+            file,
+            ..Inputs::default()
+        };
+        let settings = check(&inputs.given()).expect("it serves");
+        let told = warnings(&settings);
+        assert_eq!(told.len(), count, "{told:?}");
+        assert!(
+            told.iter()
+                .all(|told| told.starts_with("namespaces.a.map: "))
+        );
+    }
 }

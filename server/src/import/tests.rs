@@ -223,17 +223,23 @@ fn namespaces() {
 fn maps() {
     let cursors = json!({"name": "cursors", "subscription_type": "map",
         "allow_subscribe_for_client": true, "allow_tags_filter": true,
+        "map_clients_presence_channel_prefix": "there:",
         "map": {"mode": "ephemeral", "key_ttl": "60s", "client_key": "client_id",
+            "remove_client_on_unsubscribe": true,
             "allow_publish_for_client": true, "allow_remove_for_client": true}});
     let prices = json!({"name": "prices", "subscription_type": "map",
         "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true,
-        "map": {"stream_size": 20, "stream_ttl": "10s", "allow_publish_for_client": true}});
+        "map": {"mode": "persistent", "stream_size": 20, "stream_ttl": "10s",
+            "remove_client_on_unsubscribe": true, "allow_publish_for_client": true}});
     // Keys of clients that there are not here, and a rule that is none of a map.
     let own = json!({"name": "own", "subscription_type": "map", "allow_publish_for_client": true,
         "map": {"client_key": "{{user}}", "allow_publish_for_anonymous": true,
             "allow_publish_for_client": true, "allow_remove_for_client": true}});
     let plain = json!({"name": "plain", "subscription_type": "map"});
-    let there = json!({"name": "there", "subscription_type": "map_clients"});
+    let there = json!({"name": "there", "subscription_type": "map_clients",
+        "map": {"mode": "recoverable", "key_ttl": "60s", "publish_proxy_enabled": false,
+            "allow_publish_for_client": true, "allow_remove_for_client": true}});
+    let polled = json!({"name": "polled", "subscription_type": "shared_poll"});
     let page = r#"
         [namespaces.cursors]
         join = "users"
@@ -241,9 +247,12 @@ fn maps() {
         history = 100
         history_ttl = "5m"
         history_read = "anyone"
+        connections_map = "there:"
         map = true
         map_key_ttl = "1m"
+        map_remove_left = true
         map_client_key = "connection"
+        map_recovery = "state"
         [namespaces.prices]
         join = "anyone"
         history = 20
@@ -261,17 +270,27 @@ fn maps() {
         history_read = "anyone"
         map = true
         [namespaces.there]
+        history = 100
+        history_ttl = "5m"
+        history_read = "anyone"
+        map = true
+        map_of = "connections"
+        [namespaces.polled]
     "#;
     let left_out = [
-        "channel.namespaces.cursors.map.mode: a map is in memory",
+        "channel.namespaces.prices.map.remove_client_on_unsubscribe: only a key",
         "channel.namespaces.prices.map.allow_publish_for_client: who may",
+        "channel.namespaces.prices.map.mode: a map is in memory",
         "channel.namespaces.own.map.client_key: a key is any",
         "channel.namespaces.own.map.allow_publish_for_anonymous: its clients",
         "channel.namespaces.own.allow_publish_for_client: who may publish to a map is said",
         "channel.namespaces.own.map.allow_publish_for_client: its clients",
-        "channel.namespaces.there.subscription_type: there is no such",
+        "channel.namespaces.there.map.key_ttl: a key stays",
+        "channel.namespaces.there.map.allow_publish_for_client: the server alone",
+        "channel.namespaces.there.map.publish_proxy_enabled: what asks a backend",
+        "channel.namespaces.polled.subscription_type: there is no such",
     ];
-    let config = json!({"channel": {"namespaces": [cursors, prices, own, plain, there]}});
+    let config = json!({"channel": {"namespaces": [cursors, prices, own, plain, there, polled]}});
     check(&config, page, 0, &left_out);
 }
 
@@ -445,5 +464,153 @@ fn brokers() {
     ] {
         let config = json!({"engine": {"type": "redis", "redis": {"address": address}}});
         check(&config, "", 0, &["engine.redis.address: "]);
+    }
+}
+
+/// Options of a namespace as versions 5 and 6 have them, with a value that says something, and what
+/// has to be said besides for it to mean something.
+fn options() -> Vec<(&'static str, Value, Value)> {
+    let nothing = || json!({});
+    let of = |names: &[&'static str], value: Value| -> Vec<(&'static str, Value, Value)> {
+        let rows = names.iter().map(|name| (*name, value.clone(), nothing()));
+        rows.collect()
+    };
+    let flags = [
+        "allow_history_for_anonymous",
+        "allow_presence_for_anonymous",
+        "allow_publish_for_anonymous",
+        "allow_subscribe_for_anonymous",
+        "allow_positioning",
+        "allow_recovery",
+        "allow_tags_filter",
+        "allow_user_limited_channels",
+        "auto_cache_recovery",
+        "delta_publish",
+        "force_positioning",
+        "force_push_join_leave",
+        "force_recovery",
+        "join_leave",
+        "proxy_publish",
+        "proxy_sub_refresh",
+        "proxy_subscribe",
+        "proxy_subscribe_stream",
+        "publish_proxy_enabled",
+        "sub_refresh_proxy_enabled",
+        "subscribe_proxy_enabled",
+        "subscribe_stream_proxy_bidirectional",
+        "subscribe_stream_proxy_enabled",
+    ];
+    let off = [
+        "allow_history_for_client",
+        "allow_presence_for_client",
+        "allow_publish_for_client",
+        "allow_subscribe_for_client",
+        "presence",
+    ];
+    let texts = [
+        "channel_regex",
+        "map_clients_presence_channel_prefix",
+        "map_users_presence_channel_prefix",
+        "publication_data_format",
+        "publish_proxy_name",
+        "sub_refresh_proxy_name",
+        "subscribe_proxy_name",
+        "subscribe_stream_proxy_name",
+    ];
+    let mut options = of(&flags, json!(true));
+    options.extend(of(&off, json!(false)));
+    options.extend(of(&texts, json!("other:")));
+    options.extend(of(&["history_meta_ttl", "history_ttl"], json!("1h")));
+    options.extend([
+        ("allowed_delta_types", json!(["fossil"]), nothing()),
+        ("force_recovery_mode", json!("cache"), nothing()),
+        ("history_size", json!(7), nothing()),
+        ("shared_poll", json!({"mode": "versioned"}), nothing()),
+        ("subscription_type", json!("map"), nothing()),
+    ]);
+    for what in ["history", "presence", "publish"] {
+        let name: &'static str = match what {
+            "history" => "allow_history_for_subscriber",
+            "presence" => "allow_presence_for_subscriber",
+            _ => "allow_publish_for_subscriber",
+        };
+        let besides = json!({ format!("allow_{what}_for_client"): false });
+        options.push((name, json!(true), besides));
+    }
+    options
+}
+
+/// Those of a map, likewise.
+const OF_MAPS: &[&str] = &[
+    "allow_publish_for_anonymous",
+    "allow_publish_for_client",
+    "allow_publish_for_subscriber",
+    "allow_remove_for_anonymous",
+    "allow_remove_for_client",
+    "allow_remove_for_subscriber",
+    "default_page_size",
+    "key_ttl",
+    "live_transition_max_publication_limit",
+    "max_page_size",
+    "meta_ttl",
+    "min_page_size",
+    "mode",
+    "ordered",
+    "publish_proxy_enabled",
+    "publish_proxy_name",
+    "remove_client_on_unsubscribe",
+    "remove_proxy_enabled",
+    "remove_proxy_name",
+    "stream_size",
+    "stream_ttl",
+    "subscribe_catch_up_timeout",
+];
+
+/// An option that there is is carried over, or told; or it says what is so here anyway.
+#[test]
+fn no_option_is_passed_over_in_silence() {
+    // Who asks for deltas and filters has them, and whoever is in a room hears who comes and goes.
+    const SO_ANYWAY: &[&str] = &[
+        "allow_tags_filter",
+        "allowed_delta_types",
+        "delta_publish",
+        "force_push_join_leave",
+    ];
+    let base = json!({"name": "n", "presence": true, "history_size": 5, "history_ttl": "10s",
+        "allow_history_for_client": true, "allow_presence_for_client": true,
+        "allow_publish_for_client": true, "allow_subscribe_for_client": true});
+    let told = |namespace: &Value| {
+        let config = json!({"channel": {"namespaces": [namespace]}});
+        let imported = import(&config).expect("an object");
+        (imported.page, imported.left_out)
+    };
+    let with = |mut namespace: Value, name: &str, value: &Value| {
+        namespace[name] = value.clone();
+        namespace
+    };
+    for (name, value, besides) in options() {
+        let mut base = base.clone();
+        for (name, value) in besides.as_object().expect("an object") {
+            base[name] = value.clone();
+        }
+        let is_told = told(&with(base.clone(), name, &value)) != told(&base);
+        assert_eq!(is_told, !SO_ANYWAY.contains(&name), "{name}");
+    }
+    let map = |options: Value| json!({"name": "n", "subscription_type": "map", "map": options});
+    let plain = json!({"client_key": "user_id"});
+    for name in OF_MAPS {
+        let value = match *name {
+            "mode" => json!("ephemeral"),
+            name if name.ends_with("_ttl") || name.ends_with("_timeout") => json!("1h"),
+            name if name.ends_with("_size") || name.ends_with("_limit") => json!(7),
+            name if name.ends_with("_name") => json!("default"),
+            _ => json!(true),
+        };
+        let given = with(plain.clone(), name, &value);
+        assert_ne!(told(&map(given)), told(&map(plain.clone())), "map.{name}");
+    }
+    for key in ["client_id", "{{user}}"] {
+        let given = json!({ "client_key": key });
+        assert_ne!(told(&map(given)), told(&map(plain.clone())), "{key}");
     }
 }

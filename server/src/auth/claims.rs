@@ -7,6 +7,8 @@ use crate::auth::fault::TokenFault;
 use crate::auth::grants::Grants;
 use serde_json::{Map, Value};
 use shardcast_engine::USER_BYTES_MAX;
+use shardcast_protocol::dialect::centrifuge::TagFilter;
+use shardcast_protocol::json::Raw;
 use std::sync::Arc;
 
 /// What a connection's token claims. Its signature was checked.
@@ -32,6 +34,8 @@ pub(crate) struct RoomClaims {
     issue: Issue,
     /// Of the connection in the room, as JSON.
     info: Option<Box<str>>,
+    /// Which publications it is sent there. `None`: all.
+    filter: Option<TagFilter>,
 }
 
 /// Which token it is, and when it is valid, in seconds since 1970.
@@ -69,6 +73,8 @@ pub(crate) struct GrantedChannel {
     pub(crate) name: Box<str>,
     /// What others are told of the bearer there, as JSON.
     pub(crate) info: Option<Box<str>>,
+    /// Which publications the bearer is sent there. `None`: all.
+    pub(crate) filter: Option<TagFilter>,
 }
 
 impl ChannelClaims {
@@ -78,9 +84,11 @@ impl ChannelClaims {
             None | Some(Value::Null) => {}
             Some(names) => {
                 let names = texts(names).ok_or(TokenFault::MalformedClaim("channels"))?;
-                let granted = names
-                    .into_iter()
-                    .map(|name| GrantedChannel { name, info: None });
+                let granted = names.into_iter().map(|name| GrantedChannel {
+                    name,
+                    info: None,
+                    filter: None,
+                });
                 channels.extend(granted);
             }
         }
@@ -88,11 +96,14 @@ impl ChannelClaims {
             None | Some(Value::Null) => {}
             Some(Value::Object(subs)) => {
                 for (name, options) in subs {
-                    let Value::Object(options) = options else {
+                    let Value::Object(mut options) = options else {
                         return Err(TokenFault::MalformedClaim("subs"));
                     };
-                    let (name, info) = (name.into(), info(&options));
-                    channels.push(GrantedChannel { name, info });
+                    channels.push(GrantedChannel {
+                        name: name.into(),
+                        filter: filter(&mut options)?,
+                        info: info(&options),
+                    });
                 }
             }
             Some(_) => return Err(TokenFault::MalformedClaim("subs")),
@@ -150,6 +161,7 @@ impl Verified {
                 client: text(&mut claims, "client")?,
                 user,
                 issue,
+                filter: filter(&mut claims)?,
                 info: info(&claims),
             }))),
             (Purpose::Connection, Some(_)) | (Purpose::Room, None) => Err(TokenFault::Purpose),
@@ -254,6 +266,11 @@ impl RoomClaims {
     /// `info`: what others are told of the connection in the room, as JSON.
     pub(crate) fn info(&self) -> Option<&str> {
         self.info.as_deref()
+    }
+
+    /// `server_tags_filter`: which publications the connection is sent in the room.
+    pub(crate) fn filter(&self) -> Option<&TagFilter> {
+        self.filter.as_ref()
     }
 
     /// Which token it is, and when it is valid.
@@ -377,6 +394,20 @@ fn info(claims: &Map<String, Value>) -> Option<Box<str>> {
     match claims.get("info") {
         None | Some(Value::Null) => None,
         Some(info) => Some(info.to_string().into()),
+    }
+}
+
+/// `server_tags_filter`, as a client's own filter is written. `null` is absent.
+fn filter(claims: &mut Map<String, Value>) -> Result<Option<TagFilter>, TokenFault> {
+    const NAME: &str = "server_tags_filter";
+    let node = claims.remove(NAME).filter(|node| !node.is_null());
+    let Some(node) = node else {
+        return Ok(None);
+    };
+    let text = node.to_string();
+    match Raw::parse(&text).map(TagFilter::of_json) {
+        Some(Ok(filter)) => Ok(Some(filter)),
+        Some(Err(_)) | None => Err(TokenFault::MalformedClaim(NAME)),
     }
 }
 

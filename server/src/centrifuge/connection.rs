@@ -10,7 +10,8 @@ use crate::auth::claims::Purpose;
 use crate::auth::fault::TokenFault;
 use crate::auth::refreshing::{ShownProof, ask_for_client, takes_any_proof};
 use crate::centrifuge::answers::{ProvedBy, answer_connected, answer_refusal, end_with, state};
-use crate::centrifuge::server_side;
+use crate::centrifuge::requests::problem_of;
+use crate::centrifuge::server_side::{self, Wanted};
 use crate::session::call::OwnedCall;
 use crate::session::centrifuge::ConnectStage;
 use crate::session::context::{Context, Session};
@@ -20,7 +21,7 @@ use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::wire::position::since_of;
 use crate::wire::publication::INFO_BYTES_MAX;
-use shardcast_engine::{Context as Engine, Since};
+use shardcast_engine::Context as Engine;
 use shardcast_protocol::dialect::centrifuge::{ConnectCommand, Disconnect, Refusal};
 use shardcast_protocol::dialect::{Code, Dialect, Problem, Reply};
 use shardcast_protocol::events::Form;
@@ -105,9 +106,19 @@ pub(crate) fn connect(cx: &mut Context<'_>, asked: &ConnectCommand<'_>) {
         .had
         .channels()
         .take(cx.shared.rooms_per_connection_max);
-    let had: Vec<(Box<str>, Since)> = had
-        .map(|(channel, since)| (channel.into(), since_of(&since)))
-        .collect();
+    let had = had.map(|wanted| {
+        let filter = wanted.filter.transpose().map_err(problem_of)?;
+        Ok::<Wanted, Problem>(Wanted {
+            channel: wanted.channel.into(),
+            since: wanted.since.as_ref().map(since_of),
+            filter,
+        })
+    });
+    let had: Result<Vec<Wanted>, Problem> = had.collect();
+    let had = match had {
+        Ok(had) => had,
+        Err(problem) => return refuse_connect(cx, &call, &problem),
+    };
     let is_known = !cx.identity().is_nobody();
     let takes = match &cx.shared.gate {
         None => return begin(cx, call, had),
@@ -177,7 +188,7 @@ fn go_back(cx: &mut Context<'_>) {
 }
 
 /// It is known who the client is: what is left is where it is from the start.
-fn begin(cx: &mut Context<'_>, call: OwnedCall, had: Vec<(Box<str>, Since)>) {
+fn begin(cx: &mut Context<'_>, call: OwnedCall, had: Vec<Wanted>) {
     let info = cx.identity().claims().and_then(|claims| claims.info());
     if info.is_some_and(|info| info.len() > INFO_BYTES_MAX) {
         let text = "the token's claim info is longer than 1024 bytes";

@@ -10,10 +10,9 @@ use crate::centrifuge::answers;
 use crate::centrifuge::map_cursor::MapCursor;
 use crate::centrifuge::reading::read_for;
 use crate::centrifuge::server_side;
-use crate::centrifuge::wish::{MapWish, Wish, begin_entering, is_given_up, set_term};
-use crate::namespace::Standing;
-use crate::namespace::{MapOf, MapRecovery, Standing};
+use crate::centrifuge::wish::{MapWish, Wish, narrow, set_term};
 use crate::namespace::resolved::ResolvedRoom;
+use crate::namespace::{MapOf, MapRecovery, Standing};
 use crate::rooms::entering::RoomToJoin;
 use crate::rooms::kept::KeptPage;
 use crate::rooms::membership;
@@ -50,12 +49,12 @@ pub(super) fn wish_of(step: &MapStep<'_>) -> Result<MapWish, Problem> {
         }
     };
     Ok(MapWish {
+        phase: step.phase,
         of: match step.kind {
             MapKind::Published => MapOf::Published,
             MapKind::Connections => MapOf::Connections,
             MapKind::Users => MapOf::Users,
         },
-        phase: step.phase,
         cursor,
         limit: match step.limit {
             0 => PAGE_KEYS,
@@ -71,11 +70,11 @@ pub(super) fn enter(
     call: &OwnedCall,
     (wish, asked): (Wish, MapWish),
     room: ResolvedRoom<'_>,
+) -> Result<(), Problem> {
     let map = room.map().ok_or_else(|| kind_problem(None))?;
     if map.of != asked.of {
         return Err(kind_problem(Some(map.of)));
     }
-) -> Result<(), Problem> {
     // Who subscribes is sent what the room keeps.
     cx.may_read(&room, Standing::Member)?;
     match asked.phase {
@@ -91,6 +90,7 @@ pub(super) fn enter(
         }
     }
 }
+
 /// A client takes a channel for something else than it is.
 pub(super) fn kind_problem(of: Option<MapOf>) -> Problem {
     let message = match of {
@@ -110,7 +110,6 @@ fn places(cx: &Context<'_>, channel: &str) -> MapPlaces {
         Some(MapRecovery::Changes) | None => MapPlaces::Told,
     }
 }
-
 
 /// What was read of a map.
 struct MapPageRead {
@@ -183,8 +182,8 @@ fn answer_page(
         let (state, epoch) = (kept.messages(), epoch_text(first));
         let page = MapSubscribed {
             position: epoch.at(first.offset),
-            places: places(cx, &wish.channel),
             cursor: Some(&cursor),
+            places: places(cx, &wish.channel),
             state: &state,
             recovery: Recovering::No,
             deltas: wish.deltas,
@@ -253,7 +252,12 @@ fn join(
     };
     let call = call.clone();
     membership::join_one(cx, asked, move |cx, joined| match joined {
-        Ok(joined) => answer_joined(cx, &call, &wish, since, &page, &joined),
+        Ok(joined) => {
+            if wish.is_narrowed {
+                narrow(cx, &joined.room);
+            }
+            answer_joined(cx, &call, &wish, since, &page, &joined);
+        }
         Err(problem) => cx.answer_to(&call, &Reply::Error(&problem)),
     })
 }
@@ -293,11 +297,11 @@ fn answer_joined(
     let subscribed = MapSubscribed {
         position: epoch.at(position.offset),
         cursor: None,
+        places: places(cx, &wish.channel),
         state: state.as_deref().unwrap_or(&[]),
         recovery: match wish.since {
             Some(_) => Recovering::Recovered,
             None => Recovering::No,
-        places: places(cx, &wish.channel),
         },
         deltas: wish.deltas,
         ttl_s,

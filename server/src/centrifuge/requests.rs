@@ -13,7 +13,9 @@ use crate::centrifuge::map;
 use crate::centrifuge::reading::read_for;
 use crate::centrifuge::recovery::{FoundPage, RecoveryMode, ToldPage};
 use crate::centrifuge::server_side;
-use crate::centrifuge::wish::{Wish, begin_entering, is_entering, is_given_up, set_term};
+use crate::centrifuge::wish::{
+    NO_FILTERS, Wish, begin_entering, is_entering, is_given_up, narrow, set_term,
+};
 use crate::limits::check as check_limits;
 use crate::rooms::entering::RoomToJoin;
 use crate::rooms::kept::KeptPage;
@@ -67,8 +69,7 @@ fn subscribe(cx: &mut Context<'_>, asked: &Subscribe<'_>) -> Result<(), Problem>
         return Ok(());
     }
     if asked.filter.is_some() && !room.namespace().tag_filters {
-        let message = "there are no filters in this channel";
-        return Err(Problem::new(Code::BadRequest, message));
+        return Err(Problem::new(Code::BadRequest, NO_FILTERS));
     }
     let wish = Wish {
         channel: room.name().into(),
@@ -79,6 +80,7 @@ fn subscribe(cx: &mut Context<'_>, asked: &Subscribe<'_>) -> Result<(), Problem>
             false => Deltas::Off,
         },
         filter: asked.filter.as_ref().map(filter_of),
+        is_narrowed: false,
         info: None,
         term: None,
         map: asked.map.as_ref().map(map::wish_of).transpose()?,
@@ -115,7 +117,8 @@ fn subscribe_with_token(cx: &mut Context<'_>, wish: Wish, token: &str) {
                     term: term_of(cx, &claims),
                     ..wish
                 };
-                if let Err(problem) = enter(cx, &waiting, wish) {
+                let wish = wish.narrowed(claims.filter());
+                if let Err(problem) = wish.and_then(|wish| enter(cx, &waiting, wish)) {
                     cx.answer_to(&waiting, &Reply::Error(&problem));
                 }
             }
@@ -236,7 +239,12 @@ fn join(
     };
     let call = call.clone();
     membership::join_one(cx, asked, move |cx, joined| match joined {
-        Ok(joined) => answer_subscribe(cx, &call, &wish, (mode, found), &joined),
+        Ok(joined) => {
+            if wish.is_narrowed {
+                narrow(cx, &joined.room);
+            }
+            answer_subscribe(cx, &call, &wish, (mode, found), &joined);
+        }
         Err(problem) => cx.answer_to(&call, &Reply::Error(&problem)),
     })
 }

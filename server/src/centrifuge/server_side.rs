@@ -8,6 +8,8 @@
 use crate::auth::grants::RoomAction;
 use crate::centrifuge::answers;
 use crate::centrifuge::recovery::{FoundPage, RecoveryMode, ToldPage};
+use crate::centrifuge::wish::{NO_FILTERS, both, narrow};
+use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Who};
 use crate::rooms::entering::RoomToJoin;
 use crate::rooms::membership;
@@ -16,15 +18,27 @@ use crate::session::call::OwnedCall;
 use crate::session::context::{Context, Continuation};
 use crate::session::pending::{JoinedRoom, Outcome, Requester};
 use crate::wire::failure::problem_of_room;
+use crate::wire::filtering::filter_of;
 use crate::wire::position::epoch_text;
-use shardcast_engine::{JoinDeltas, OwnedData, Recovery, RoomError, Since};
-use shardcast_protocol::dialect::centrifuge::{Deltas, Disconnect, Recovering, Subscribed};
-use shardcast_protocol::dialect::{Problem, Value};
+use shardcast_engine::{Filter, JoinDeltas, OwnedData, Recovery, RoomError, Since};
+use shardcast_protocol::dialect::centrifuge::{
+    Deltas, Disconnect, Recovering, Subscribed, TagFilter,
+};
+use shardcast_protocol::dialect::{Code, Problem, Value};
 use shardcast_protocol::json::Raw;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// What a client wants of a channel, if it is put into that.
+pub(super) struct Wanted {
+    pub(super) channel: Box<str>,
+    /// What it has had, if it wants the rest.
+    pub(super) since: Option<Since>,
+    /// What it wants to be sent. `None`: everything.
+    pub(super) filter: Option<TagFilter>,
+}
 
 /// The channels of one connection while its first command is under way.
 struct Channels {
@@ -42,6 +56,10 @@ struct Channel {
     /// What the client has had, if it wants the rest.
     since: Option<Since>,
     shown: Option<OwnedData>,
+    /// It is sent what passes.
+    filter: Option<Filter>,
+    /// Its token says so.
+    is_narrowed: bool,
     found: Option<FoundPage>,
 }
 
@@ -49,7 +67,7 @@ struct Channel {
 type SharedChannels = Rc<RefCell<Channels>>;
 
 /// Puts the connection into its channels, and answers its first command when it is.
-pub(super) fn begin(cx: &mut Context<'_>, call: OwnedCall, had: &[(Box<str>, Since)]) {
+pub(super) fn begin(cx: &mut Context<'_>, call: OwnedCall, had: &[Wanted]) {
     let channels = match channels_of(cx, had) {
         Ok(channels) if channels.is_empty() => return answers::connected(cx, &call, &[]),
         Ok(channels) => channels,
@@ -79,22 +97,26 @@ fn give_up(cx: &mut Context<'_>, problem: &Problem) {
     cx.disconnect(problem.code.close_code(), &problem.message);
 }
 
-fn channels_of(cx: &Context<'_>, had: &[(Box<str>, Since)]) -> Result<Vec<Channel>, Problem> {
+fn channels_of(cx: &Context<'_>, had: &[Wanted]) -> Result<Vec<Channel>, Problem> {
     let identity = cx.identity().clone();
     let granted = identity
         .claims()
         .map_or(&[][..], |claims| claims.channels());
     let admitted = cx.session.some().and_then(|more| more.admitted.as_ref());
     let given: Vec<Box<str>> = admitted.map_or(Vec::new(), |admitted| admitted.rooms.clone());
-    let given = given.iter().map(|room| (&**room, None));
+    let given = given.iter().map(|room| (&**room, None, None));
     let personal = cx.shared.centrifuge.personal_channel_of(identity.name());
-    let names = granted
-        .iter()
-        .map(|channel| (&*channel.name, channel.info.as_deref()));
-    let personal = personal.as_deref().map(|name| (name, None));
-    let since: HashMap<&str, Since> = had.iter().map(|(name, since)| (&**name, *since)).collect();
+    let names = granted.iter().map(|channel| {
+        (
+            &*channel.name,
+            channel.info.as_deref(),
+            channel.filter.as_ref(),
+        )
+    });
+    let personal = personal.as_deref().map(|name| (name, None, None));
+    let wanted: HashMap<&str, &Wanted> = had.iter().map(|it| (&*it.channel, it)).collect();
     let mut channels: Vec<Channel> = Vec::new();
-    for (name, info) in names.chain(given).chain(personal) {
+    for (name, info, granted) in names.chain(given).chain(personal) {
         if channels.iter().any(|channel| *channel.name == *name) {
             continue;
         }
@@ -107,15 +129,36 @@ fn channels_of(cx: &Context<'_>, had: &[(Box<str>, Since)]) -> Result<Vec<Channe
         }
         let shown = info.filter(|_| room.presence().is_some());
         let shown = shown.map(|info| presence::shown_in(&room, json(info)));
+        let wanted = wanted.get(name);
+        let own = wanted.and_then(|wanted| wanted.filter.as_ref());
         channels.push(Channel {
             name: name.into(),
             mode: RecoveryMode::of(cx, &room),
-            since: since.get(name).copied(),
+            since: wanted.and_then(|wanted| wanted.since),
             shown: shown.transpose()?,
+            filter: filter_in(&room, granted, own)?,
+            is_narrowed: granted.is_some(),
             found: None,
         });
     }
     Ok(channels)
+}
+
+/// What a client is sent of a channel: what passes its own filter, where there may be one, and that
+/// of its token.
+fn filter_in(
+    room: &ResolvedRoom<'_>,
+    granted: Option<&TagFilter>,
+    own: Option<&TagFilter>,
+) -> Result<Option<Filter>, Problem> {
+    if own.is_some() && !room.namespace().tag_filters {
+        return Err(Problem::new(Code::BadRequest, NO_FILTERS));
+    }
+    let both = match granted {
+        Some(granted) => Some(both(granted, own)?),
+        None => own.cloned(),
+    };
+    Ok(both.as_ref().map(filter_of))
 }
 
 /// What a claim says, which was written by us.
@@ -142,10 +185,12 @@ fn read_first(
     channels: &SharedChannels,
     index: usize,
 ) -> Result<(), Problem> {
-    let (name, mode, since) = {
+    let (name, mode, since, filter) = {
         let channel = &channels.borrow().channels[index];
-        (Arc::clone(&channel.name), channel.mode, channel.since)
+        let name = Arc::clone(&channel.name);
+        (name, channel.mode, channel.since, channel.filter.clone())
     };
+    let query = mode.query(since, filter.as_ref());
     let waiting = Rc::clone(channels);
     let then = move |cx: &mut Context<'_>, outcome| {
         let Outcome::Read {
@@ -158,7 +203,10 @@ fn read_first(
         {
             let all = &mut *waiting.borrow_mut();
             let (name, wish) = (Arc::clone(&all.channels[index].name), (mode, since));
-            let told = ToldPage::plain(&name);
+            let told = ToldPage {
+                filter: filter.as_ref(),
+                ..ToldPage::plain(&name)
+            };
             let found = FoundPage::new(cx, told, wish, history, &mut all.bytes_left);
             all.channels[index].found = Some(found);
         }
@@ -166,12 +214,7 @@ fn read_first(
     };
     let shared = cx.shared;
     let requester = |_: &mut Context<'_>| Requester::Code(Continuation::new(then));
-    history::read(
-        cx,
-        requester,
-        shared.resolve(&name)?,
-        mode.query(since, None),
-    )
+    history::read(cx, requester, shared.resolve(&name)?, query)
 }
 
 /// One more answer has come.
@@ -249,9 +292,11 @@ fn join(
     since: Option<Since>,
     then: impl FnOnce(&mut Context<'_>, Result<JoinedRoom, Problem>) + 'static,
 ) -> Result<(), Problem> {
-    let (name, shown) = {
+    let (name, shown, filter, is_narrowed) = {
         let channel = &mut channels.borrow_mut().channels[index];
-        (Arc::clone(&channel.name), channel.shown.take())
+        let name = Arc::clone(&channel.name);
+        let shown = channel.shown.take();
+        (name, shown, channel.filter.clone(), channel.is_narrowed)
     };
     let shared = cx.shared;
     let asked = RoomToJoin {
@@ -260,7 +305,12 @@ fn join(
         shown,
         before: None,
         deltas: JoinDeltas::Never,
-        filter: None,
+        filter,
     };
-    membership::join_one(cx, asked, then)
+    membership::join_one(cx, asked, move |cx, joined| {
+        if let (true, Ok(joined)) = (is_narrowed, &joined) {
+            narrow(cx, &joined.room);
+        }
+        then(cx, joined);
+    })
 }

@@ -6,8 +6,9 @@ use crate::centrifuge::map_cursor::MapCursor;
 use crate::namespace::MapOf;
 use crate::session::call::OwnedCall;
 use crate::session::context::Context;
+use crate::wire::filtering::filter_of;
 use shardcast_engine::{Filter, Since};
-use shardcast_protocol::dialect::centrifuge::{Deltas, IfLost, MapPhase};
+use shardcast_protocol::dialect::centrifuge::{Deltas, IfLost, MapPhase, TagFilter};
 use shardcast_protocol::dialect::{Code, Problem, Reply};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(super) struct Wish {
     pub(super) deltas: Deltas,
     /// It is sent what passes.
     pub(super) filter: Option<Filter>,
+    /// Its token says so.
+    pub(super) is_narrowed: bool,
     /// What its token says of it.
     pub(super) info: Option<Box<str>>,
     /// How long its token lets it stay. `None`: as long as it likes.
@@ -35,14 +38,49 @@ pub(super) struct Wish {
 #[derive(Clone)]
 pub(super) struct MapWish {
     pub(super) phase: MapPhase,
+    /// What it takes the keys for.
+    pub(super) of: MapOf,
     /// Where the page begins; `None`: at the beginning.
     pub(super) cursor: Option<MapCursor>,
     /// Keys of a page.
-    /// What it takes the keys for.
-    pub(super) of: MapOf,
     pub(super) limit: u32,
     /// What the client has had of the channel.
     pub(super) position: Since,
+}
+
+impl Wish {
+    /// The same with the filter of a token, which lets no more through than the client's own.
+    pub(super) fn narrowed(self, granted: Option<&TagFilter>) -> Result<Wish, Problem> {
+        let Some(granted) = granted else {
+            return Ok(self);
+        };
+        let own = self.filter.as_ref();
+        let own = own.and_then(|own| TagFilter::of_bytes(own.bytes()));
+        Ok(Wish {
+            filter: Some(filter_of(&both(granted, own.as_ref())?)),
+            is_narrowed: true,
+            // They build on what may have been left out.
+            deltas: Deltas::Off,
+            ..self
+        })
+    }
+}
+
+/// What is answered where a client's own filter is none of a channel's.
+pub(super) const NO_FILTERS: &str = "there are no filters in this channel";
+
+/// What passes the filter of a token, and that of a client if it has one.
+///
+/// # Errors
+/// `too_large`: both together are larger than a filter may be.
+pub(super) fn both(granted: &TagFilter, own: Option<&TagFilter>) -> Result<TagFilter, Problem> {
+    let both = own.map_or_else(|| Ok(granted.clone()), |own| granted.and(own));
+    both.map_err(|_| Problem::new(Code::TooLarge, "tf is too large beside that of the token"))
+}
+
+/// The client is in a channel of which its token lets it hear only some.
+pub(super) fn narrow(cx: &mut Context<'_>, channel: &Arc<str>) {
+    answers::state(cx.session).narrow(channel);
 }
 
 pub(super) fn is_entering(cx: &Context<'_>, channel: &str) -> bool {

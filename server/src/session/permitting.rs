@@ -20,13 +20,21 @@ impl Context<'_> {
         }
     }
 
-    /// Whether the connection, which stands so to the room, may read what it keeps.
+    /// Whether the connection, which stands so to the room, may read what it keeps: not where its
+    /// token lets it hear only some of that.
     pub(crate) fn may_read(
         &self,
         room: &ResolvedRoom<'_>,
         standing: Standing,
     ) -> Result<(), Problem> {
-        let may = room.may_read(self.identity(), standing);
+        let of_protocol = self
+            .session
+            .some()
+            .and_then(|more| more.centrifuge.as_ref());
+        let may = match of_protocol {
+            Some(state) if state.is_narrowed(room.name()) => Err(Denied::Forbidden),
+            Some(_) | None => room.may_read(self.identity(), standing),
+        };
         may.map_err(|denied| self.denied(RoomAction::History, room.name(), denied))
     }
 

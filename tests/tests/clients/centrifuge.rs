@@ -8,11 +8,12 @@
 mod api;
 mod deltas;
 mod filters;
+mod map_restarts;
 mod maps;
-mod refreshed;
-mod streams;
 mod narrowed;
 mod presence_maps;
+mod refreshed;
+mod streams;
 mod tokens;
 
 use crate::installed;

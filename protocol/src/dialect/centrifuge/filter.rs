@@ -6,6 +6,8 @@
 //! shares a filter is found by comparing them. Made by `command`, asked where a publication has its
 //! place in the order.
 
+mod granted;
+
 use super::protobuf::{Reader, Wire};
 use super::record::{FieldValue, Record};
 use super::schema::Field;

@@ -40,7 +40,7 @@ pub use commands::{BadCommand, COMMANDS_MAX, Commands};
 pub use emulation::Emulated;
 pub use filter::{FilterFault, TagFilter, Tags};
 pub use form::Deltas;
-pub use subs::HadOfChannels;
+pub use subs::{HadOfChannels, WantedChannel};
 pub use unidirectional::{connect_command, pushed_alone, write_disconnect};
 
 /// What the server sends from time to time in JSON, and what it is answered with.

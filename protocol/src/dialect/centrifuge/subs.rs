@@ -4,6 +4,7 @@
 //! Invariant: it was checked as a whole, and has at most [`HadOfChannels::COUNT_MAX`] entries;
 //! nothing is collected, so it costs no memory beside its message. Made by `command`.
 
+use super::filter::{FilterFault, NodeValue, TagFilter};
 use super::protobuf::{Reader, Wire};
 use super::record::{FieldValue, Record};
 use super::schema::Field;
@@ -29,8 +30,16 @@ enum SentMap<'b> {
     Entries(&'b [u8], Field),
 }
 
-/// A channel, and what the client has had of it if it wants the rest.
-type HadOfOne<'b> = (Cow<'b, str>, Option<Since<'b>>);
+/// What a client wants of a channel, if the server subscribes it to that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedChannel<'b> {
+    /// Which.
+    pub channel: Cow<'b, str>,
+    /// What it has had of it, if it wants the rest.
+    pub since: Option<Since<'b>>,
+    /// Which publications it wants to be sent. `None`: all.
+    pub filter: Option<Result<TagFilter, FilterFault>>,
+}
 
 impl<'b> HadOfChannels<'b> {
     /// Most channels: as many as a connection may be in at the most.
@@ -63,10 +72,10 @@ impl<'b> HadOfChannels<'b> {
         })
     }
 
-    /// The channels of which the client wants the rest, and what it has had of each.
-    pub fn channels(&self) -> impl Iterator<Item = (Cow<'b, str>, Since<'b>)> + use<'b> {
+    /// The channels of which the client wants the rest, or not all.
+    pub fn channels(&self) -> impl Iterator<Item = WantedChannel<'b>> + use<'b> {
         let entries = self.entries().filter_map(Result::ok);
-        entries.filter_map(|(channel, since)| Some((channel, since?)))
+        entries.filter(|wanted| wanted.since.is_some() || wanted.filter.is_some())
     }
 
     fn entries(&self) -> HadEntries<'b> {
@@ -128,7 +137,7 @@ enum HadEntries<'b> {
 }
 
 impl<'b> Iterator for HadEntries<'b> {
-    type Item = Result<HadOfOne<'b>, Wrong>;
+    type Item = Result<WantedChannel<'b>, Wrong>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
@@ -156,7 +165,7 @@ impl<'b> Iterator for HadEntries<'b> {
     }
 }
 
-fn entry<'b>(value: Wire<'b>) -> Result<HadOfOne<'b>, Wrong> {
+fn entry<'b>(value: Wire<'b>) -> Result<WantedChannel<'b>, Wrong> {
     let entry = value.record(sub_entry::ALL)?;
     let subscription = entry.record(sub_entry::VALUE, subscribe::ALL)?;
     one(
@@ -165,9 +174,14 @@ fn entry<'b>(value: Wire<'b>) -> Result<HadOfOne<'b>, Wrong> {
     )
 }
 
-fn one<'b, S: FieldValue<'b>>(
+fn one<'b, S: NodeValue<'b>>(
     channel: Cow<'b, str>,
     subscription: Result<Record<S>, Wrong>,
-) -> Result<HadOfOne<'b>, Wrong> {
-    Ok((channel, recovering(&subscription?)?))
+) -> Result<WantedChannel<'b>, Wrong> {
+    let subscription = subscription?;
+    Ok(WantedChannel {
+        channel,
+        since: recovering(&subscription)?,
+        filter: subscription.get(subscribe::FILTER).map(TagFilter::read),
+    })
 }

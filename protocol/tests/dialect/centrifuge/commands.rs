@@ -1,7 +1,7 @@
 //! What is read: each command in both encodings, and what is none.
 
 use super::{bytes, commands, message, number};
-use shardcast_protocol::dialect::centrifuge::{COMMANDS_MAX, Commands};
+use shardcast_protocol::dialect::centrifuge::{COMMANDS_MAX, Commands, Instruction};
 use shardcast_protocol::dialect::{Dialect, Payload};
 
 /// One line for each command: what it is, without what differs between the encodings.
@@ -413,5 +413,54 @@ fn data_of_protobuf_is_json_or_bytes() {
             read[0].contains(&format!("data: Some({shown}(")),
             "{read:?}"
         );
+    }
+}
+
+/// What a client wants of channels that the server subscribes it to: the rest of what it has had,
+/// or not all.
+#[test]
+fn channels_of_a_connect_are_the_same_in_both_encodings() {
+    let filter = r#"{"key":"k","cmp":"eq","val":"v"}"#;
+    let line = format!(
+        r#"{{"id":7,"connect":{{"subs":{{"a":{{"recover":true,"epoch":"e","offset":3}},"b":{{"tf":{filter}}},"c":{{"tf":{{"cmp":"like"}}}},"d":{{}}}}}}}}"#
+    );
+    let entry =
+        |name: &[u8], asked: Vec<u8>| bytes(3, &[bytes(1, name), bytes(2, &asked)].concat());
+    let node = [bytes(2, b"k"), bytes(3, b"eq"), bytes(4, b"v")].concat();
+    let subs = [
+        entry(b"a", [number(3, 1), bytes(6, b"e"), number(7, 3)].concat()),
+        entry(b"b", bytes(13, &node)),
+        entry(b"c", bytes(13, &bytes(3, b"like"))),
+        entry(b"d", Vec::new()),
+    ];
+    let wanted = |commands: Commands<'_>| {
+        let mut commands = commands;
+        let Some(Ok(Instruction::Connect(_, asked))) = commands.next() else {
+            panic!("no connect");
+        };
+        let wanted = asked.had.channels();
+        let wanted = wanted.map(|wanted| format!("{wanted:?}"));
+        wanted.collect::<Vec<String>>()
+    };
+    let json = wanted(commands(Dialect::CentrifugeJson, Payload::Text(&line)));
+    let message = message(&[number(1, 7), bytes(4, &subs.concat())]);
+    let payload = Payload::Binary(&message);
+    assert_eq!(wanted(commands(Dialect::CentrifugeProtobuf, payload)), json);
+    let holds = [
+        ["channel: \"a\"", "offset: 3", "filter: None"],
+        [
+            "channel: \"b\"",
+            "since: None",
+            "filter: Some(Ok(TagFilter(",
+        ],
+        [
+            "channel: \"c\"",
+            "since: None",
+            "filter: Some(Err(Malformed))",
+        ],
+    ];
+    assert_eq!(json.len(), holds.len(), "{json:?}");
+    for (wanted, parts) in json.iter().zip(holds) {
+        assert!(parts.iter().all(|part| wanted.contains(part)), "{wanted}");
     }
 }

@@ -365,3 +365,36 @@ fn random_filters_say_what_their_trees_say() {
     }
     assert!((500..2500).contains(&passed), "{passed}");
 }
+
+/// What passes two filters passes both, and they are as large as one may be together.
+#[test]
+fn two_filters_are_one() {
+    let filter = |json: &str| TagFilter::of_json(Raw::parse(json).expect("JSON"));
+    let one = filter(r#"{"key":"a","cmp":"eq","val":"1"}"#).expect("a filter");
+    let other = filter(
+        r#"{"op":"or","nodes":[{"key":"b","cmp":"ex"},{"key":"c","cmp":"in","vals":["2","3"]}]}"#,
+    );
+    let other = other.expect("a filter");
+    let both = one.and(&other).expect("it fits");
+    for tags in [
+        &[][..],
+        &[("a", "1")],
+        &[("b", "")],
+        &[("a", "1"), ("b", "")],
+        &[("a", "2"), ("b", "")],
+        &[("a", "1"), ("c", "3")],
+        &[("a", "1"), ("c", "4")],
+    ] {
+        let tags: Tags<'_> = tags.iter().copied().collect();
+        let expected = one.passes(&tags) && other.passes(&tags);
+        assert_eq!(both.passes(&tags), expected, "{tags:?}");
+        assert_eq!(other.and(&one).map(|it| it.passes(&tags)), Ok(expected));
+    }
+    let large = format!(
+        r#"{{"key":"a","cmp":"eq","val":"{}"}}"#,
+        "x".repeat(TagFilter::BYTES_MAX / 2)
+    );
+    let large = filter(&large).expect("it fits by itself");
+    assert_eq!(large.and(&large), Err(FilterFault::TooLarge));
+    assert_eq!(filter(r#"{"key":"a"}"#), Err(FilterFault::Malformed));
+}

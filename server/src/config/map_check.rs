@@ -86,12 +86,12 @@ fn rules(settings: &Settings, rooms: &Rooms) -> [(bool, &'static Key, &'static s
             "must be false unless map_client_key is connection",
         ),
         (
-            !leads_to(&rooms.connections_map, MapOf::Connections),
+            !leads_to(&rooms.presence_connections, MapOf::Connections),
             &room_keys::CONNECTIONS_MAP,
             "must be none, or how rooms of a namespace begin whose map_of is connections",
         ),
         (
-            !leads_to(&rooms.users_map, MapOf::Users),
+            !leads_to(&rooms.presence_users, MapOf::Users),
             &room_keys::USERS_MAP,
             "must be none, or how rooms of a namespace begin whose map_of is users",
         ),

@@ -265,22 +265,24 @@ pub(super) const MAP_RECOVERY: Key = Key {
 pub(super) const MAP_OF: Key = Key {
     name: "rooms.map_of",
     flag: None,
-    what: "What keys of a map are of: of what is published, or of the connections or users that are in other rooms (connections_map, users_map), which the server alone publishes. Takes map, and that map_key_ttl is none where it is not published.",
+    what: "What keys of a map are of: of what is published, or of the connections or users that are in other rooms (presence_connections, presence_users), which the server alone publishes. Takes map, and that map_key_ttl is none where it is not published.",
     kind: ValueKind::Other("published, connections or users", |settings| {
         &mut settings.rooms.map_of
     }),
 };
 pub(super) const CONNECTIONS_MAP: Key = Key {
-    name: "rooms.connections_map",
+    name: "rooms.presence_connections",
     flag: None,
     what: "What the map of the connections that are in a room is called, before the room's name: with clients: that of game:1 is clients:game:1. Its namespace has map_of connections.",
-    kind: ValueKind::Other(PREFIX_RULE, |settings| &mut settings.rooms.connections_map),
+    kind: ValueKind::Other(PREFIX_RULE, |settings| {
+        &mut settings.rooms.presence_connections
+    }),
 };
 pub(super) const USERS_MAP: Key = Key {
-    name: "rooms.users_map",
+    name: "rooms.presence_users",
     flag: None,
     what: "The same of the users that are in a room, each with all its connections. Its namespace has map_of users.",
-    kind: ValueKind::Other(PREFIX_RULE, |settings| &mut settings.rooms.users_map),
+    kind: ValueKind::Other(PREFIX_RULE, |settings| &mut settings.rooms.presence_users),
 };
 
 const PREFIX_RULE: &str =

@@ -53,8 +53,8 @@ pub(super) struct Rooms {
     pub(super) map_remove_left: bool,
     pub(super) map_recovery: MapRecovery,
     pub(super) map_of: MapOf,
-    pub(super) connections_map: Option<String>,
-    pub(super) users_map: Option<String>,
+    pub(super) presence_connections: Option<String>,
+    pub(super) presence_users: Option<String>,
 }
 
 impl Default for Rooms {
@@ -118,8 +118,8 @@ impl Default for Rooms {
             map_remove_left: keys.remove_left,
             map_recovery: keys.recovery,
             map_of: keys.of,
-            connections_map: presence_maps.connections,
-            users_map: presence_maps.users,
+            presence_connections: presence_maps.connections,
+            presence_users: presence_maps.users,
         }
     }
 }
@@ -149,8 +149,8 @@ impl Rooms {
             tag_filters: self.tag_filters,
             map: self.map.then(|| self.map()),
             presence_maps: PresenceMaps {
-                connections: self.connections_map.clone(),
-                users: self.users_map.clone(),
+                connections: self.presence_connections.clone(),
+                users: self.presence_users.clone(),
             },
         }
     }

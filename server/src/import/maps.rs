@@ -17,8 +17,11 @@ const STREAM: [(&str, &str); 2] = [
 const WHO: [&str; 3] = ["anonymous", "client", "subscriber"];
 /// How maps of who is in a channel are called.
 const PRESENCE: [(&str, &str); 2] = [
-    ("map_clients_presence_channel_prefix", "connections_map"),
-    ("map_users_presence_channel_prefix", "users_map"),
+    (
+        "map_clients_presence_channel_prefix",
+        "presence_connections",
+    ),
+    ("map_users_presence_channel_prefix", "presence_users"),
 ];
 
 /// What a namespace of maps sets besides, and what of it has no counterpart, with the reason.

@@ -247,7 +247,7 @@ fn maps() {
         history = 100
         history_ttl = "5m"
         history_read = "anyone"
-        connections_map = "there:"
+        presence_connections = "there:"
         map = true
         map_key_ttl = "1m"
         map_remove_left = true

@@ -120,7 +120,7 @@ fn a_subscription_is_the_same_in_both_encodings() {
     );
     for (kind, told) in [(2, "Connections"), (3, "Users")] {
         let line = format!(r#"{{"id":7,"subscribe":{{"channel":"c","type":{kind},"phase":2}}}}"#);
-        let asked = [bytes(1, b"c"), number(15, kind), number(16, 2)].concat();
+        let asked = [bytes(1, b"c"), number(15, kind), vec![0x80, 1, 2]].concat();
         let holds = format!("map: Some(MapStep {{ phase: State, kind: {told}");
         check_same(&line, &[id(), bytes(5, &asked)], &[&holds]);
     }

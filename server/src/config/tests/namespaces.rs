@@ -715,8 +715,8 @@ map_client_key = \"user\" # from s.toml, line 38
 map_remove_left = false # from s.toml, line 39
 map_recovery = \"changes\" # from s.toml, line 40
 map_of = \"published\" # from s.toml, line 41
-connections_map = \"none\" # from s.toml, line 42
-users_map = \"none\" # from s.toml, line 43
+presence_connections = \"none\" # from s.toml, line 42
+presence_users = \"none\" # from s.toml, line 43
 
 [namespaces.incident-room]
 join = [\"staff\"] # from s.toml, line 47
@@ -755,8 +755,8 @@ map_client_key = \"any\"
 map_remove_left = false
 map_recovery = \"changes\"
 map_of = \"published\"
-connections_map = \"none\"
-users_map = \"none\"
+presence_connections = \"none\"
+presence_users = \"none\"
 ";
 
 #[test]
@@ -814,18 +814,21 @@ fn maps_are_where_they_may_be() {
         ..Namespace::default()
     };
     check_namespaces(
-        &format!("rooms.connections_map = 'clients:'\n{clients}"),
+        &format!("rooms.presence_connections = 'clients:'\n{clients}"),
         Ok((told, &[("clients", of_clients)])),
     );
-    let (not_there, of_clients) = ("connections_map = 'none:'", "users_map = 'clients:'");
+    let (not_there, of_clients) = (
+        "presence_connections = 'none:'",
+        "presence_users = 'clients:'",
+    );
     for (text, problem) in [
         (
             format!("[namespaces.a]\n{not_there}"),
-            "namespaces.a.connections_map = \"none:\" (from s.toml, line 2) must be none, or how rooms of a namespace begin whose map_of is connections",
+            "namespaces.a.presence_connections = \"none:\" (from s.toml, line 2) must be none, or how rooms of a namespace begin whose map_of is connections",
         ),
         (
             format!("[rooms]\n{of_clients}\n{clients}"),
-            "rooms.users_map = \"clients:\" (from s.toml, line 2) must be none, or how rooms of a namespace begin whose map_of is users",
+            "rooms.presence_users = \"clients:\" (from s.toml, line 2) must be none, or how rooms of a namespace begin whose map_of is users",
         ),
         (
             "[rooms]\nmap_of = 'users'".to_owned(),
@@ -837,15 +840,15 @@ fn maps_are_where_they_may_be() {
         ),
         (
             format!("[rooms]\n{kept}map_remove_left = true"),
-            "rooms.map_remove_left = true (from s.toml, line 4) must be false unless map_client_key is connection",
+            "rooms.map_remove_left = \"true\" (from s.toml, line 4) must be false unless map_client_key is connection",
         ),
         (
             "[rooms]\nmap = true".to_owned(),
-            "rooms.map = true (from s.toml, line 2) must be false unless history says how many publications are kept, order is fast, and slow_reader is disconnect, conflate or catch_up",
+            "rooms.map = \"true\" (from s.toml, line 2) must be false unless history says how many publications are kept, order is fast, and slow_reader is disconnect, conflate or catch_up",
         ),
         (
             format!("cluster.broker = 'nats'\ncluster.url = 'nats://127.0.0.1:1'\n[rooms]\n{kept}"),
-            "rooms.map = true (from s.toml, line 4) must be false in a cluster (cluster.broker): each node would hold a map of its own, without what was published before it heard the room",
+            "rooms.map = \"true\" (from s.toml, line 4) must be false in a cluster (cluster.broker): each node would hold a map of its own, without what was published before it heard the room",
         ),
     ] {
         check_namespaces(&text, Err(&[problem]));

@@ -27,7 +27,7 @@ shards = 2
 pin = "none"
 [persistence]
 path = '{}/store'
-sync = "1ms"
+sync = "10ms"
 [namespaces.kept]
 history = 10
 [namespaces.map]

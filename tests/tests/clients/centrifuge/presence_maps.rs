@@ -65,8 +65,7 @@ fn member(server: &Server, user: &str) -> (Client, String) {
     let path = format!("/ws?user={user}");
     let mut client = Client::asking(server.address(), &path, "shardcast.v1");
     let welcome: Value = serde_json::from_str(&client.hear()).expect("JSON");
-    client.say(r#"{"type":"join","id":1,"room":"game:1"}"#);
-    client.hear();
+    client.join("game:1");
     (
         client,
         welcome["connection"].as_str().expect("an id").to_owned(),
@@ -238,9 +237,15 @@ fn presence_maps_hold_who_is_there() {
             2 if !there.is_empty() => {
                 let at = random.usize(..there.len());
                 let (client, .., is_in) = &mut there[at];
-                let (verb, room) = (if *is_in { "leave" } else { "join" }, "game:1");
-                client.say(&format!(r#"{{"type":"{verb}","id":2,"room":"{room}"}}"#));
-                client.hear();
+                match *is_in {
+                    true => client.check(
+                        r#"{"type":"leave_room","id":2,"room":"game:1"}"#,
+                        r#"{"type":"left","id":2,"room":"game:1"}"#,
+                    ),
+                    false => {
+                        client.join("game:1");
+                    }
+                }
                 *is_in = !*is_in;
             }
             _ if !there.is_empty() => {

@@ -59,10 +59,8 @@ pub(crate) fn serve(
         }
     };
     let of_tls = tls.iter().flat_map(|tls| &tls.warnings);
-    for warning in of_tls
-        .chain(&keys.warnings)
-        .chain(&config::warnings(settings))
-    {
+    let told = config::warnings(settings);
+    for warning in of_tls.chain(&keys.warnings).chain(&told) {
         tracing::warn!("{warning}");
     }
     let tls = tls.map(|prepared| prepared.tls);

@@ -129,8 +129,8 @@ pub enum Repeat {
     NoKey,
     /// The map has such a key, and only a new one was to be set: nothing was sent.
     KeyExists,
-    /// The map has the key in this version ([`crate::Publish::version`]) or in a higher one: nothing
-    /// was sent.
+    /// The map has the key in this version ([`crate::Publish::version`]) or in a higher one:
+    /// nothing was sent.
     Outdated,
 }
 

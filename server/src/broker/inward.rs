@@ -262,8 +262,7 @@ pub(crate) fn publish_of<'e>(
     };
     let added = room.map_or(Added::Nothing, |room| room.added());
     let is_present = |encoding| shared.has_encoding(encoding);
-    let bytes_max = shared.message_bytes_max;
-    let content = content_of_elsewhere(is_present, &publication, added, bytes_max);
+    let content = content_of_elsewhere(is_present, &publication, added, shared.message_bytes_max);
     let content = content.ok_or(Fate::Refused)?;
     let trace = match (from, &shared.tracer) {
         (HeardFrom::Node, Some(tracer)) if tracer.follows() => {

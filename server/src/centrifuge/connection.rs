@@ -11,7 +11,7 @@ use crate::auth::fault::TokenFault;
 use crate::auth::refreshing::{ShownProof, ask_for_client, takes_any_proof};
 use crate::centrifuge::answers::{ProvedBy, answer_connected, answer_refusal, end_with, state};
 use crate::centrifuge::requests::problem_of;
-use crate::centrifuge::server_side::{self, Wanted};
+use crate::centrifuge::server_side::{self, WantedOfClient};
 use crate::session::call::OwnedCall;
 use crate::session::centrifuge::ConnectStage;
 use crate::session::context::{Context, Session};
@@ -108,13 +108,13 @@ pub(crate) fn connect(cx: &mut Context<'_>, asked: &ConnectCommand<'_>) {
         .take(cx.shared.rooms_per_connection_max);
     let had = had.map(|wanted| {
         let filter = wanted.filter.transpose().map_err(problem_of)?;
-        Ok::<Wanted, Problem>(Wanted {
+        Ok::<WantedOfClient, Problem>(WantedOfClient {
             channel: wanted.channel.into(),
             since: wanted.since.as_ref().map(since_of),
             filter,
         })
     });
-    let had: Result<Vec<Wanted>, Problem> = had.collect();
+    let had: Result<Vec<WantedOfClient>, Problem> = had.collect();
     let had = match had {
         Ok(had) => had,
         Err(problem) => return refuse_connect(cx, &call, &problem),
@@ -188,7 +188,7 @@ fn go_back(cx: &mut Context<'_>) {
 }
 
 /// It is known who the client is: what is left is where it is from the start.
-fn begin(cx: &mut Context<'_>, call: OwnedCall, had: Vec<Wanted>) {
+fn begin(cx: &mut Context<'_>, call: OwnedCall, had: Vec<WantedOfClient>) {
     let info = cx.identity().claims().and_then(|claims| claims.info());
     if info.is_some_and(|info| info.len() > INFO_BYTES_MAX) {
         let text = "the token's claim info is longer than 1024 bytes";

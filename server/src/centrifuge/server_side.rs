@@ -32,7 +32,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// What a client wants of a channel, if it is put into that.
-pub(super) struct Wanted {
+pub(super) struct WantedOfClient {
     pub(super) channel: Box<str>,
     /// What it has had, if it wants the rest.
     pub(super) since: Option<Since>,
@@ -67,7 +67,7 @@ struct Channel {
 type SharedChannels = Rc<RefCell<Channels>>;
 
 /// Puts the connection into its channels, and answers its first command when it is.
-pub(super) fn begin(cx: &mut Context<'_>, call: OwnedCall, had: &[Wanted]) {
+pub(super) fn begin(cx: &mut Context<'_>, call: OwnedCall, had: &[WantedOfClient]) {
     let channels = match channels_of(cx, had) {
         Ok(channels) if channels.is_empty() => return answers::connected(cx, &call, &[]),
         Ok(channels) => channels,
@@ -97,7 +97,7 @@ fn give_up(cx: &mut Context<'_>, problem: &Problem) {
     cx.disconnect(problem.code.close_code(), &problem.message);
 }
 
-fn channels_of(cx: &Context<'_>, had: &[Wanted]) -> Result<Vec<Channel>, Problem> {
+fn channels_of(cx: &Context<'_>, had: &[WantedOfClient]) -> Result<Vec<Channel>, Problem> {
     let identity = cx.identity().clone();
     let granted = identity
         .claims()
@@ -114,7 +114,7 @@ fn channels_of(cx: &Context<'_>, had: &[Wanted]) -> Result<Vec<Channel>, Problem
         )
     });
     let personal = personal.as_deref().map(|name| (name, None, None));
-    let wanted: HashMap<&str, &Wanted> = had.iter().map(|it| (&*it.channel, it)).collect();
+    let wanted: HashMap<&str, &WantedOfClient> = had.iter().map(|it| (&*it.channel, it)).collect();
     let mut channels: Vec<Channel> = Vec::new();
     for (name, info, granted) in names.chain(given).chain(personal) {
         if channels.iter().any(|channel| *channel.name == *name) {

@@ -6,6 +6,15 @@ use std::time::Duration;
 const PATH_RULE: &str =
     "none or the path of a file, without quotes, backslashes and control characters";
 
+pub(super) const ADDRESS: Key = Key {
+    name: "server.admin",
+    flag: Some("--admin"),
+    what: "Where operators connect: health, readiness, metrics, the admin API and its pages. Port 0 picks a free port.",
+    kind: ValueKind::Other(
+        "an IP address and a port, such as 127.0.0.1:8001 or [::1]:8001",
+        |settings| &mut settings.admin,
+    ),
+};
 pub(super) const TOKEN_FILE: Key = Key {
     name: "admin.token_file",
     flag: None,

@@ -4,6 +4,7 @@
 //! Invariant: settings that are merged here fit together as those do that were read: what depends
 //! on each other stays, or goes, together.
 
+use super::map_check;
 use super::rooms::Rooms;
 use super::settings::Settings;
 use crate::auth::options::TokenMode;
@@ -107,9 +108,9 @@ impl Settings {
             };
             Some((name.clone(), taken))
         });
-        ExchangedRooms {
-            rooms: exchanged(&self.rooms, &others.rooms),
-            namespaces: named.collect(),
-        }
+        let mut namespaces = named.collect();
+        let mut rooms = exchanged(&self.rooms, &others.rooms);
+        map_check::drop_missing(&mut rooms, &mut namespaces);
+        ExchangedRooms { rooms, namespaces }
     }
 }

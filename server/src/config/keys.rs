@@ -54,15 +54,7 @@ pub(super) static KEYS: &[Key] = &[
             |settings| &mut settings.listen,
         ),
     },
-    Key {
-        name: "server.admin",
-        flag: Some("--admin"),
-        what: "Where operators connect: health, readiness, metrics, the admin API and its pages. Port 0 picks a free port.",
-        kind: ValueKind::Other(
-            "an IP address and a port, such as 127.0.0.1:8001 or [::1]:8001",
-            |settings| &mut settings.admin,
-        ),
-    },
+    admin_keys::ADDRESS,
     Key {
         name: "server.shards",
         flag: Some("--shards"),

@@ -5,6 +5,7 @@ use super::room_keys;
 use super::rooms::Rooms;
 use super::settings::Settings;
 use crate::namespace::{ClientKey, MapOf, RoomMap, RoomOrder};
+use std::collections::BTreeMap;
 use std::iter;
 
 /// An option of a namespace that breaks a rule.
@@ -58,7 +59,8 @@ fn all(settings: &Settings) -> impl Iterator<Item = (Option<&str>, &Rooms)> {
 fn rules(settings: &Settings, rooms: &Rooms) -> [(bool, &'static Key, &'static str); 7] {
     let leads_to = |prefix: &Option<String>, of| {
         let prefix = prefix.as_deref();
-        prefix.is_none_or(|prefix| map_behind(settings, prefix) == Some(of))
+        let all = (&settings.rooms, &settings.namespaces);
+        prefix.is_none_or(|prefix| map_behind(all, prefix) == Some(of))
     };
     let is_possible = rooms.history.is_some()
         && rooms.order == RoomOrder::Fast
@@ -102,10 +104,28 @@ const NO_MAP: &str = "must be false unless history says how many publications ar
 const NO_MAP_IN_A_CLUSTER: &str = "must be false in a cluster (cluster.broker): each node would hold a map of its own, without what was published before it heard the room";
 
 /// What keys of the maps are of whose rooms begin so, if that are maps.
-fn map_behind(settings: &Settings, prefix: &str) -> Option<MapOf> {
+fn map_behind((default, named): (&Rooms, &BTreeMap<String, Rooms>), prefix: &str) -> Option<MapOf> {
     let rooms = match prefix.split_once(':') {
-        Some((name, _)) if !settings.namespaces.is_empty() => settings.namespaces.get(name)?,
-        Some(_) | None => &settings.rooms,
+        Some((name, _)) if !named.is_empty() => named.get(name)?,
+        Some(_) | None => default,
     };
     rooms.map.then_some(rooms.map_of)
+}
+
+/// Of namespaces of which some have stayed as they were, or were left out: who names maps that are
+/// not there names none.
+pub(super) fn drop_missing(rooms: &mut Rooms, namespaces: &mut BTreeMap<String, Rooms>) {
+    let all = (rooms.clone(), namespaces.clone());
+    let leads_to = |prefix: &Option<String>, of| {
+        let prefix = prefix.as_deref();
+        prefix.is_none_or(|prefix| map_behind((&all.0, &all.1), prefix) == Some(of))
+    };
+    for rooms in iter::once(rooms).chain(namespaces.values_mut()) {
+        if !leads_to(&rooms.presence_connections, MapOf::Connections) {
+            rooms.presence_connections = None;
+        }
+        if !leads_to(&rooms.presence_users, MapOf::Users) {
+            rooms.presence_users = None;
+        }
+    }
 }

@@ -179,6 +179,9 @@ impl Rooms {
             map_bytes: old.map_bytes,
             map_key_ttl: old.map_key_ttl,
             map_client_key: old.map_client_key,
+            map_remove_left: old.map_remove_left,
+            map_recovery: old.map_recovery,
+            map_of: old.map_of,
             ..self.clone()
         }
     }

@@ -223,9 +223,8 @@ fn namespaces() {
 fn maps() {
     let cursors = json!({"name": "cursors", "subscription_type": "map",
         "allow_subscribe_for_client": true, "allow_tags_filter": true,
-        "map_clients_presence_channel_prefix": "there:",
-        "map": {"mode": "ephemeral", "key_ttl": "60s", "client_key": "client_id",
-            "remove_client_on_unsubscribe": true,
+        "map_clients_presence_channel_prefix": "there:", "map": {"mode": "ephemeral",
+            "key_ttl": "60s", "client_key": "client_id", "remove_client_on_unsubscribe": true,
             "allow_publish_for_client": true, "allow_remove_for_client": true}});
     let prices = json!({"name": "prices", "subscription_type": "map",
         "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true,
@@ -237,8 +236,7 @@ fn maps() {
             "allow_publish_for_client": true, "allow_remove_for_client": true}});
     let plain = json!({"name": "plain", "subscription_type": "map"});
     let there = json!({"name": "there", "subscription_type": "map_clients",
-        "map": {"mode": "recoverable", "key_ttl": "60s", "publish_proxy_enabled": false,
-            "allow_publish_for_client": true, "allow_remove_for_client": true}});
+        "map": {"key_ttl": "60s", "publish_proxy_enabled": false}});
     let polled = json!({"name": "polled", "subscription_type": "shared_poll"});
     let page = r#"
         [namespaces.cursors]
@@ -286,7 +284,6 @@ fn maps() {
         "channel.namespaces.own.allow_publish_for_client: who may publish to a map is said",
         "channel.namespaces.own.map.allow_publish_for_client: its clients",
         "channel.namespaces.there.map.key_ttl: a key stays",
-        "channel.namespaces.there.map.allow_publish_for_client: the server alone",
         "channel.namespaces.there.map.publish_proxy_enabled: what asks a backend",
         "channel.namespaces.polled.subscription_type: there is no such",
     ];

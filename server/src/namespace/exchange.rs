@@ -13,6 +13,7 @@ impl Namespaces {
             default,
             named,
             void,
+            changes_maps,
             kept: _,
         } = &*self.0;
         let mut kept = first.0.kept.clone();
@@ -30,6 +31,7 @@ impl Namespaces {
                 default,
                 named,
                 void,
+                changes_maps: *changes_maps,
                 kept,
             }))
         })

@@ -27,8 +27,8 @@ impl EntryOfClient {
     /// `None`: the room is no map.
     ///
     /// # Errors
-    /// `bad_request`: there is no key, or one that is too long; `unauthorized`: the client has none;
-    /// `forbidden`: the server alone publishes.
+    /// `bad_request`: there is no key, or one that is too long; `unauthorized`: the client has
+    /// none; `forbidden`: the server alone publishes.
     #[cold]
     pub(crate) fn of(
         cx: &Context<'_>,

@@ -152,7 +152,7 @@ impl<'e> EncodedEvent<'e> {
     /// # Errors
     /// `too_large`.
     pub(crate) fn change_of(&self, room: ResolvedRoom<'_>, key: &str) -> Result<Publish, Failure> {
-        let publish = Publish::new(self.content(Some(room), self.name)?);
+        let publish = Publish::new(self.content(Some(room), self.name, self.trace)?);
         Ok(match room.log() {
             Some(log) => publish.keep(log).conflate(key),
             None => publish,

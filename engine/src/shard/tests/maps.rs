@@ -25,7 +25,8 @@ const STEP_MS: Millis = 50;
 const STEPS_MAX: usize = 200;
 
 /// `j` joins, `d` joins for deltas, `m` asks what the map holds, `+k=text` sets a key, `-k` removes
-/// it, `hk` holds it and `rk` does so no longer. The data of a publication is what it does, in those words. Answers are told in words.
+/// it, `hk` holds it and `rk` does so no longer. The data of a publication is what it does, in
+/// those words. Answers are told in words.
 struct Keeper;
 
 impl Application for Keeper {

@@ -4,8 +4,7 @@
 //! own. Kept with each entry of a map.
 
 use crate::types::ticket::Address;
-use foldhash::quality::RandomState;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// Holders of one key.
 #[derive(Debug, Default)]
@@ -14,7 +13,7 @@ pub(crate) enum Holders {
     Nobody,
     One(Address),
     /// Two or more, or some that there were.
-    Many(Box<HashSet<Address, RandomState>>),
+    Many(BTreeSet<Address>),
 }
 
 impl Holders {
@@ -38,8 +37,7 @@ impl Holders {
             }
             Holders::One(one) if *one == holder => false,
             Holders::One(one) => {
-                let both = HashSet::from_iter([*one, holder]);
-                *self = Holders::Many(Box::new(both));
+                *self = Holders::Many(BTreeSet::from([*one, holder]));
                 true
             }
             Holders::Many(holders) => {

@@ -36,7 +36,7 @@ fn check_cluster(places: &Places) {
             clients: 12,
             rounds: 1,
         });
-        check(cluster, places, 38);
+        check(cluster, places, 47);
     }
 }
 

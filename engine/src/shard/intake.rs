@@ -14,6 +14,9 @@ use shardcast_protocol::unfinished;
 
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.
 const RECEIVES_PER_TURN: usize = 64;
+/// Requests to homes among them from which on that turn is left out: who publishes to a room of its
+/// own hears the answer and the message in one send, which is cheaper than a warm answer.
+const REQUESTS_OF_TURN: u64 = RECEIVES_PER_TURN as u64 / 2;
 /// Replies that may stand in the scratch before they leave, in bytes.
 pub(super) const SCRATCH_BYTES_MAX: usize = Outgoing::SCRATCH_BYTES_MAX;
 /// How often one connection may fill the scratch before others have their turn: what small requests
@@ -33,15 +36,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.connections.now = self.driver.now();
         self.idleness.moved(completions.len());
         self.reading = None;
-        let mut received = 0;
+        let (mut received, mut requested) = (0, self.core.mail.requested());
         for completion in completions.drain(..) {
             match completion {
                 Completion::Received { ticket, lease } => {
                     self.received(ticket, lease);
                     received += 1;
-                    if received % RECEIVES_PER_TURN == 0
-                        || self.core.egress.outgoing.pending_bytes() > SCRATCH_BYTES_MAX
-                    {
+                    let mut is_due = false;
+                    if received % RECEIVES_PER_TURN == 0 {
+                        let before = std::mem::replace(&mut requested, self.core.mail.requested());
+                        is_due = requested - before < REQUESTS_OF_TURN;
+                    }
+                    if is_due || self.core.egress.outgoing.pending_bytes() > SCRATCH_BYTES_MAX {
                         self.flush();
                     }
                 }

@@ -107,6 +107,29 @@ fn what_is_asked_again_later_takes_its_room_until_then() {
 }
 
 #[test]
+fn what_is_to_be_asked_again_is_late_at_its_own_deadline() {
+    let start = Instant::now();
+    let second = Duration::from_secs(1);
+    let mut requests = requests(100, 1 << 20);
+    // The first is answered, and only its deadline is looked at still.
+    let (first, _receiver) = entry(start, 1, Wants::Message);
+    let looked = first.deadline();
+    requests.ask(first).expect("there is room");
+    requests.send_waiting(&mut outbox());
+    drop(requests.take(FIRST_ID));
+    let (refused, mut receiver) = entry(start + second, 2, Wants::Message);
+    let deadline = refused.deadline();
+    requests.later(start + 100 * second, refused);
+    assert!(requests.expire(looked).is_empty());
+    assert!(receiver.try_recv().is_err(), "it has time still");
+    assert_eq!(requests.deadline(), Some(deadline));
+    assert!(requests.expire(deadline).is_empty());
+    let settled = receiver.try_recv().expect("it is too late");
+    let error = settled.err().map(|error| error.kind());
+    assert_eq!(error, Some(ErrorKind::Timeout));
+}
+
+#[test]
 fn signs_of_life_do_not_move_to_another_connection() {
     let start = Instant::now();
     let mut requests = requests(100, 1 << 20);

@@ -47,7 +47,7 @@ impl Requests {
             if entry.deadline() <= now {
                 late.push((entry, Effect::None));
             } else if at > now {
-                keep(at);
+                keep(at.min(entry.deadline()));
                 self.delayed.push((at, entry));
             } else {
                 keep(entry.deadline());

@@ -1,5 +1,5 @@
-//! What the end-to-end tests stand on: engines in this process or one of their own, and two kinds
-//! of client that share no code with them.
+//! What the end-to-end tests stand on: engines in this process or one of their own, two kinds of
+//! client that share no code with them, and an honest one, which is the project's own.
 //!
 //! Invariant: nothing here waits without a deadline ([`PATIENCE`]). Used by the tests beside it.
 
@@ -11,6 +11,7 @@ mod driver;
 mod echo;
 pub mod events;
 mod fragile;
+mod honest;
 pub mod proxy;
 mod raw;
 mod served;
@@ -26,6 +27,7 @@ pub use client::Client;
 pub use driver::driver;
 pub use echo::Echo;
 pub use fragile::Fate;
+pub use honest::{Honest, report};
 pub use raw::{
     BINARY, CLOSE, CONTINUE, FIN, PING, PONG, Raw, TEXT, frame, header, upgrade, upgrade_with,
 };

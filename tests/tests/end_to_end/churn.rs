@@ -3,7 +3,8 @@
 
 use crate::SHARDS;
 use crate::order::counted;
-use shardcast_tests::{CLOSE, Client, FIN, Raw, Server, TEXT, config, frame};
+use serde_json::{Value, json};
+use shardcast_tests::{CLOSE, Client, FIN, Honest, Raw, Server, TEXT, config, frame, report};
 use std::thread;
 
 /// One of the ways to come and go; each is as frequent as the others.
@@ -117,32 +118,31 @@ fn vanish(server: &Server, number: usize) {
 }
 
 /// Publishes numbers until `over`, then the end; every other one waits until it has been delivered.
-fn publish(client: &mut Client, members_max: u64, over: impl Fn() -> bool) {
+fn publish(client: &Honest, members_max: u64, over: impl Fn() -> bool) {
     let mut number = 0;
     while !over() {
-        client.say(&format!(
-            r#"{{"type":"broadcast","room":"r","data":{number}}}"#
-        ));
-        let ack = client.ask(&format!(
-            r#"{{"type":"broadcast","room":"r","data":{},"report":true}}"#,
-            number + 1
-        ));
-        assert!(counted(&ack) <= members_max, "{members_max}: {ack}");
+        client.say(client.publishing("r", &number));
+        let next = client.publishing("r", &(number + 1));
+        let receipt = client.say(next.with_report());
+        assert!(
+            counted(&receipt) <= members_max,
+            "{members_max}: {receipt:?}"
+        );
         number += 2;
     }
-    client.say(r#"{"type":"broadcast","room":"r","data":"end"}"#);
+    client.say(client.publishing("r", &"end"));
 }
 
 /// Hears every number in turn, and the end. How many that were.
-fn hear_all(client: &mut Client, from: &str) -> usize {
-    let heard =
-        |data: &str| format!(r#"{{"type":"message","room":"r","from":"{from}","data":{data}}}"#);
+fn hear_all(client: &mut Honest, from: &str) -> usize {
     for number in 0.. {
-        let text = client.hear();
-        if text == heard(r#""end""#) {
+        let message = client.hear("r");
+        assert_eq!(message.from(), Some(from));
+        let data: Value = message.read().expect("JSON");
+        if data == "end" {
             return number;
         }
-        assert_eq!(text, heard(&number.to_string()));
+        assert_eq!(data, json!(number));
     }
     unreachable!("there is an end")
 }
@@ -153,11 +153,11 @@ fn whoever_stays_hears_everything_while_others_vanish() {
     const GO: usize = 120;
     for shards in SHARDS {
         let server = Server::native(config(shards));
-        let mut stay: Vec<Client> = (0..STAY).map(|_| Client::native(&server)).collect();
+        let mut stay: Vec<Honest> = (0..STAY).map(|_| Honest::of(&server)).collect();
         stay.iter_mut().for_each(|client| {
             client.join("r");
         });
-        let mut publisher = Client::native(&server);
+        let publisher = Honest::of(&server);
         let from = publisher.id().to_owned();
         thread::scope(|scope| {
             let (server, from) = (&server, &from);
@@ -175,7 +175,7 @@ fn whoever_stays_hears_everything_while_others_vanish() {
                 })
                 .collect();
             // Whoever vanished is a member until the server has seen it.
-            publish(&mut publisher, (STAY + GO) as u64, || {
+            publish(&publisher, (STAY + GO) as u64, || {
                 going.iter().all(|thread| thread.is_finished())
             });
             let counts: Vec<usize> = staying
@@ -187,11 +187,9 @@ fn whoever_stays_hears_everything_while_others_vanish() {
         server.wait_until("only those who stay", |server| {
             server.sum(|shard| &shard.connections) == STAY as u64 + 1
         });
-        publisher.check(
-            r#"{"type":"broadcast","room":"r","data":"end","report":true}"#,
-            &format!(r#"{{"type":"ack","delivered":{STAY},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#),
-        );
-        stay.into_iter().for_each(Client::leave);
+        let receipt = publisher.say(publisher.publishing("r", &"end").with_report());
+        assert_eq!(receipt, report(STAY as u64, 0));
+        stay.into_iter().for_each(Honest::leave);
         publisher.leave();
         server.wait_until_empty();
     }

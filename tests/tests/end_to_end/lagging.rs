@@ -4,7 +4,7 @@
 use serde_json::Value;
 use shardcast::App;
 use shardcast::namespace::{History, Namespace, Namespaces, SlowReader};
-use shardcast_tests::{Client, Raw, Server, config};
+use shardcast_tests::{Honest, Raw, Server, config};
 use std::collections::BTreeMap;
 
 const MESSAGE_BYTES: usize = 32 << 10;
@@ -49,16 +49,15 @@ struct Heard {
 fn stall(server: &Server) -> Heard {
     let mut slow = Raw::narrow(server);
     slow.join("r");
-    let mut fast = Client::native(server);
+    let mut fast = Honest::of(server);
     fast.join("r");
-    let mut publisher = Client::native(server);
+    let publisher = Honest::of(server);
     for number in 1..=MESSAGES {
-        let data = format!("\"{number:0>MESSAGE_BYTES$}\"");
-        let key = number % KEYS;
-        publisher.say(&format!(
-            r#"{{"type":"broadcast","room":"r","data":{data},"conflate":"k{key}"}}"#
-        ));
-        assert_eq!(number_in(&fast.hear()), Some(number));
+        let key = format!("k{}", number % KEYS);
+        let publish = publisher.publishing("r", &padded(number));
+        publisher.say(publish.conflate(&key));
+        let heard: String = fast.hear("r").read().expect("a text");
+        assert_eq!(heard.parse(), Ok(number));
     }
     server.wait_until("one that is behind", |server| {
         server.sum(|shard| &shard.fell_behind) >= 1
@@ -84,25 +83,29 @@ fn stall(server: &Server) -> Heard {
             heard.answers.push(event);
         }
     }
-    check_live(server, &mut slow, &mut fast, &mut publisher);
+    check_live(server, &mut slow, &mut fast, &publisher);
     heard
 }
 
 /// From here on it is as fast as the others, and lost nothing that was said to it alone.
-fn check_live(server: &Server, slow: &mut Raw, fast: &mut Client, publisher: &mut Client) {
+fn check_live(server: &Server, slow: &mut Raw, fast: &mut Honest, publisher: &Honest) {
     server.wait_until("everything delivered", |server| {
         server.sum(|shard| &shard.cursors) + server.sum(|shard| &shard.outbox_bytes) == 0
     });
-    let report =
-        publisher.ask(r#"{"type":"broadcast","room":"r","data":"live","report":true,"id":1}"#);
-    for count in [r#""delivered":2,"#, r#""queued":0,"#, r#""catching_up":0"#] {
-        assert!(report.contains(count), "{report}");
-    }
-    assert!(fast.hear().contains("\"live\""));
+    let report = publisher.say(publisher.publishing("r", &"live").with_report());
+    let counts = (report.delivered, report.queued, report.catching_up);
+    assert_eq!(counts, (Some(2), Some(0), Some(0)), "{report:?}");
+    let heard: String = fast.hear("r").read().expect("a text");
+    assert_eq!(heard, "live");
     assert!(slow.hear().contains("\"live\""));
     slow.say(r#"{"type":"ping","id":"after"}"#);
     assert_eq!(slow.hear(), r#"{"type":"pong","id":"after"}"#);
     assert_eq!(server.sum(|shard| &shard.closed_slow), 0);
+}
+
+/// The data of a large message.
+fn padded(number: u64) -> String {
+    format!("{number:0>MESSAGE_BYTES$}")
 }
 
 /// The number of a large message, which is padded with zeros.
@@ -191,16 +194,16 @@ fn what_comes_too_fast_is_dropped_for_who_keeps_what_it_has() {
     let server = server(SlowReader::DropNewest, history(1_000, 64 << 20));
     let mut slow = Raw::narrow(&server);
     slow.join("r");
-    let mut publisher = Client::native(&server);
+    let publisher = Honest::of(&server);
     for number in 1..=MESSAGES {
-        let data = format!("\"{number:0>MESSAGE_BYTES$}\"");
-        publisher.check_offset(&data, number);
+        publish(&publisher, number);
     }
     server.wait_until("one that is behind", |server| {
         server.sum(|shard| &shard.fell_behind) >= 1
     });
-    let report = publisher.ask(r#"{"type":"broadcast","room":"r","data":1,"report":true,"id":1}"#);
-    assert!(report.contains(r#""delivered":0,"queued":0"#), "{report}");
+    let report = publisher.say(publisher.publishing("r", &1).with_report());
+    let counts = (report.delivered, report.queued);
+    assert_eq!(counts, (Some(0), Some(0)), "{report:?}");
     let (mut last, mut missed) = (0, 0);
     slow.say(r#"{"type":"ping","id":"behind"}"#);
     let mut answered = false;
@@ -217,7 +220,7 @@ fn what_comes_too_fast_is_dropped_for_who_keeps_what_it_has() {
             server.wait_until("its cursor to end", |server| {
                 server.sum(|shard| &shard.cursors) == 0
             });
-            publisher.ask(r#"{"type":"broadcast","room":"r","data":"live","id":2}"#);
+            publisher.say(publisher.publishing("r", &"live"));
             continue;
         }
         let event: Value = serde_json::from_str(&text).expect("JSON");
@@ -234,19 +237,11 @@ fn what_comes_too_fast_is_dropped_for_who_keeps_what_it_has() {
     assert_eq!(server.sum(|shard| &shard.closed_slow), 0);
 }
 
-trait Offsets {
-    fn check_offset(&mut self, data: &str, offset: u64);
-}
-
-impl Offsets for Client {
-    /// Publishes, and waits for the place.
-    #[track_caller]
-    fn check_offset(&mut self, data: &str, offset: u64) {
-        let ack = self.ask(&format!(
-            r#"{{"type":"broadcast","id":1,"room":"r","data":{data}}}"#
-        ));
-        assert!(ack.ends_with(&format!(r#""offset":{offset}}}"#)), "{ack}");
-    }
+/// Publishes the message with this number, which gets its place.
+#[track_caller]
+fn publish(publisher: &Honest, number: u64) {
+    let receipt = publisher.say(publisher.publishing("r", &padded(number)));
+    assert_eq!(receipt.offset, Some(number), "{receipt:?}");
 }
 
 #[test]
@@ -278,10 +273,10 @@ fn a_stalled_member_costs_no_messages() {
     let server = server(SlowReader::CatchUp, history(100, 4 << 20));
     let mut slow = Raw::narrow(&server);
     slow.join("r");
-    let mut publisher = Client::native(&server);
+    let publisher = Honest::of(&server);
     let mut most = 0;
     for number in 1..=MESSAGES {
-        publisher.check_offset(&format!("\"{number:0>MESSAGE_BYTES$}\""), number);
+        publish(&publisher, number);
         most = most.max(server.sum(|shard| &shard.outbox_bytes));
     }
     assert!(server.sum(|shard| &shard.fell_behind) >= 1);

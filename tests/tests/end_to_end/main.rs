@@ -1,5 +1,5 @@
-//! The server over real sockets and the real ring, with tungstenite and bare sockets as clients.
-//! One file per promise.
+//! The server over real sockets and the real ring, with tungstenite and bare sockets as clients,
+//! and our own where an honest one is meant. One file per promise.
 
 #![forbid(unsafe_code)]
 

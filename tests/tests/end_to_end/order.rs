@@ -2,45 +2,52 @@
 //! begins and ends.
 
 use crate::SHARDS;
-use shardcast_tests::{CLOSE, Client, FIN, Raw, Server, TEXT, config, frame};
+use shardcast_client::{Receipt, Target};
+use shardcast_tests::{CLOSE, Client, FIN, Honest, Raw, Server, TEXT, config, frame};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-/// Room (empty: everyone), sender and number of a message whose data is a number.
-fn parse(text: &str) -> (String, String, u32) {
+/// The number that a message's data is.
+fn parse(text: &str) -> u32 {
     let value: serde_json::Value = serde_json::from_str(text).expect(text);
     assert_eq!(value["type"], "message", "{text}");
-    let text_of = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
-    let number = value["data"].as_u64().expect(text) as u32;
-    (text_of("room"), text_of("from"), number)
+    value["data"].as_u64().expect(text) as u32
 }
 
 #[test]
 fn all_members_see_one_order() {
     const EACH: u32 = 150;
-    /// Where message number n goes.
-    const TARGETS: [&str; 3] = [r#""room":"a","#, r#""room":"b","#, ""];
+    /// Where message number n goes, and where it is heard: in a room, or as everyone.
+    const TARGETS: [(Target<'static>, &str); 3] = [
+        (Target::Room("a"), "a"),
+        (Target::Room("b"), "b"),
+        (Target::Everyone, ""),
+    ];
     for shards in SHARDS {
         let server = Server::native(config(shards));
-        let mut clients = server.spread();
-        clients.extend((0..4).map(|_| Client::native(&server)));
+        let mut clients = Honest::on_each_shard(&server);
+        clients.extend((0..4).map(|_| Honest::of(&server)));
         clients.iter_mut().for_each(|client| {
             client.join("a");
             client.join("b");
+            client.listen();
         });
         let total = EACH as usize * clients.len();
-        let heard: Vec<Vec<(String, String, u32)>> = thread::scope(|scope| {
+        let heard: Vec<[Vec<(String, u32)>; 3]> = thread::scope(|scope| {
             let threads: Vec<_> = clients
                 .iter_mut()
                 .map(|client| {
                     scope.spawn(move || {
-                        for number in 0..EACH {
-                            let target = TARGETS[number as usize % TARGETS.len()];
-                            client.say(&format!(
-                                r#"{{"type":"broadcast",{target}"data":{number}}}"#
-                            ));
+                        let publish = |number: u32| {
+                            let (target, _) = TARGETS[number as usize % TARGETS.len()];
+                            client.publishing(target, &number).send()
+                        };
+                        let published: Vec<_> = (0..EACH).map(publish).collect();
+                        for published in published {
+                            client.answer(published);
                         }
-                        (0..total).map(|_| parse(&client.hear())).collect()
+                        let each = 0..total / TARGETS.len();
+                        TARGETS.map(|(_, room)| each.clone().map(|_| hear(client, room)).collect())
                     })
                 })
                 .collect();
@@ -49,15 +56,10 @@ fn all_members_see_one_order() {
                 .map(|thread| thread.join().unwrap())
                 .collect()
         });
-        for target in ["a", "b", ""] {
-            let of_target = |all: &[(String, String, u32)]| -> Vec<(String, u32)> {
-                let mine = all.iter().filter(|(room, ..)| room == target);
-                mine.map(|(_, from, number)| (from.clone(), *number))
-                    .collect()
-            };
-            let first = of_target(&heard[0]);
+        for (index, (target, _)) in TARGETS.iter().enumerate() {
+            let first = &heard[0][index];
             for other in &heard[1..] {
-                assert_eq!(of_target(other), first, "{shards} shards, room {target:?}");
+                assert_eq!(other[index], *first, "{shards} shards, {target:?}");
             }
             for client in &clients {
                 let numbers: Vec<u32> = first
@@ -69,33 +71,43 @@ fn all_members_see_one_order() {
                 assert!(numbers.is_sorted(), "{numbers:?}");
             }
         }
-        clients.iter_mut().for_each(Client::check_quiet);
+        clients.iter().for_each(Honest::check_quiet);
         let deliveries = server.sum(|shard| &shard.deliveries);
         assert_eq!(deliveries, (total * clients.len()) as u64);
     }
 }
 
+/// Sender and number of the next message of a room, or for everyone.
+fn hear(client: &mut Honest, room: &str) -> (String, u32) {
+    let message = match room {
+        "" => client.hear_everyone(),
+        room => client.hear(room),
+    };
+    assert_eq!(message.room().unwrap_or_default(), room);
+    let from = message.from().expect("a connection").to_owned();
+    (from, message.read().expect("a number"))
+}
+
 /// How many members a report counts, whatever became of the message for each.
 #[track_caller]
-pub(crate) fn counted(ack: &str) -> u64 {
-    let value: serde_json::Value = serde_json::from_str(ack).expect(ack);
-    assert_eq!(value["type"], "ack", "{ack}");
-    let counts = ["delivered", "queued", "dropped"].map(|name| value[name].as_u64());
-    counts.into_iter().map(|count| count.expect(ack)).sum()
+pub(crate) fn counted(receipt: &Receipt) -> u64 {
+    let counts = [receipt.delivered, receipt.queued, receipt.dropped];
+    let counts = counts.map(|count| count.expect("a report"));
+    counts.into_iter().sum()
 }
 
 /// Publishes numbers to the room `r` until told to stop, one at a time: each has been delivered
 /// when the next one goes.
-fn publish_until(client: &mut Client, members_max: u64, stop: &AtomicBool) -> u32 {
+fn publish_until(client: &Honest, members_max: u64, stop: &AtomicBool) -> u32 {
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {
             return number;
         }
-        let ack = client.ask(&format!(
-            r#"{{"type":"broadcast","id":1,"room":"r","data":{number},"report":true}}"#
-        ));
-        assert!(ack.starts_with(r#"{"type":"ack","id":1,"#), "{ack}");
-        assert!(counted(&ack) <= members_max, "{members_max}: {ack}");
+        let receipt = client.say(client.publishing("r", &number).with_report());
+        assert!(
+            counted(&receipt) <= members_max,
+            "{members_max}: {receipt:?}"
+        );
     }
     unreachable!("four billion messages")
 }
@@ -115,9 +127,9 @@ fn come_and_go(client: &mut Client) {
     const LEFT: &str = r#"{"type":"left","id":1,"room":"r"}"#;
     let first = client.ask(r#"{"type":"join_room","id":1,"room":"r"}"#);
     assert!(first.starts_with(JOINED), "before the answer: {first}");
-    let (_, _, mut last) = parse(&client.hear());
+    let mut last = parse(&client.hear());
     let mut next = |text: &str| {
-        let (_, _, number) = parse(text);
+        let number = parse(text);
         assert_eq!(number, last + 1, "a gap");
         last = number;
     };
@@ -136,10 +148,10 @@ fn come_and_go(client: &mut Client) {
 fn a_membership_has_sharp_edges() {
     for shards in SHARDS {
         let server = Server::native(config(shards));
-        let (mut members, mut publisher) = (server.spread(), Client::native(&server));
+        let (mut members, publisher) = (server.spread(), Honest::of(&server));
         let (stop, members_max) = (AtomicBool::new(false), members.len() as u64);
         thread::scope(|scope| {
-            scope.spawn(|| publish_until(&mut publisher, members_max, &stop));
+            scope.spawn(|| publish_until(&publisher, members_max, &stop));
             let stop = Stop(&stop);
             let threads: Vec<_> = members
                 .iter_mut()
@@ -162,18 +174,18 @@ fn a_membership_has_sharp_edges() {
 fn a_closing_connection_receives_nothing() {
     for shards in SHARDS {
         let server = Server::native(config(shards));
-        let mut publisher = Client::native(&server);
+        let publisher = Honest::of(&server);
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             // One at a time, and each has left the room when its close is answered.
-            scope.spawn(|| publish_until(&mut publisher, 1, &stop));
+            scope.spawn(|| publish_until(&publisher, 1, &stop));
             let _stop = Stop(&stop);
             for _ in 0..20 {
                 let mut raw = Raw::upgraded(&server);
                 assert!(raw.frame().1.starts_with(br#"{"type":"welcome","#));
                 raw.send(&frame(FIN | TEXT, br#"{"type":"join_room","room":"r"}"#));
                 assert!(raw.frame().1.starts_with(br#"{"type":"joined","#));
-                let number = |payload: Vec<u8>| parse(std::str::from_utf8(&payload).unwrap()).2;
+                let number = |payload: Vec<u8>| parse(std::str::from_utf8(&payload).unwrap());
                 let mut last = number(raw.frame().1);
                 raw.send(&frame(FIN | CLOSE, b"\x03\xe8"));
                 loop {

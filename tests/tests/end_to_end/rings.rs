@@ -1,8 +1,9 @@
 //! One shard with more connections than one ring's table holds: a server in a process of its own,
 //! whose open-file limit is low.
 
+use shardcast_client::Target;
 use shardcast_patience::Program;
-use shardcast_tests::{CLOSE, Client, FIN, PATIENCE, Raw, TEXT, frame, is_reached_within};
+use shardcast_tests::{CLOSE, FIN, Honest, PATIENCE, Raw, TEXT, frame, is_reached_within, report};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{ChildStdin, Command};
@@ -91,21 +92,16 @@ impl Member {
 }
 
 /// One message to each room and one to everyone; all of them arrive, counted and in order.
-fn broadcast(publisher: &mut Client, members: &mut [Member], data: usize) {
+fn broadcast(publisher: &Honest, members: &mut [Member], data: usize) {
     for room in 0..ROOMS {
         let count = members.iter().filter(|member| member.room == room).count();
-        publisher.check(
-            &format!(r#"{{"type":"broadcast","room":"r{room}","data":{data},"report":true}}"#),
-            &format!(r#"{{"type":"ack","delivered":{count},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#),
-        );
+        let publish = publisher.publishing(&format!("r{room}"), &data);
+        let receipt = publisher.say(publish.with_report());
+        assert_eq!(receipt, report(count as u64, 0));
     }
-    publisher.check(
-        &format!(r#"{{"type":"broadcast","data":{data},"report":true,"echo":false}}"#),
-        &format!(
-            r#"{{"type":"ack","delivered":{},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#,
-            members.len()
-        ),
-    );
+    let publish = publisher.publishing(Target::Everyone, &data);
+    let receipt = publisher.say(publish.with_report().without_echo());
+    assert_eq!(receipt, report(members.len() as u64, 0));
     let from = publisher.id();
     for Member { raw, room } in members {
         let message = format!(r#""from":"{from}","data":{data}}}"#);
@@ -120,13 +116,13 @@ fn broadcast(publisher: &mut Client, members: &mut [Member], data: usize) {
 #[test]
 fn a_shard_with_several_rings_loses_nothing() {
     let mut server = Limited::start();
-    let mut publisher = Client::native_at(server.address);
+    let publisher = Honest::at(server.address);
     let mut members: Vec<Member> = (0..CONNECTIONS)
         .map(|number| Member::new(&server, number))
         .collect();
     let rings = server.counter("rings");
     assert!(rings > CONNECTIONS / OPEN_FILES, "{rings} rings");
-    broadcast(&mut publisher, &mut members, 0);
+    broadcast(&publisher, &mut members, 0);
     for round in 1..=4 {
         // A different half goes each time, from all rings, and as many come.
         let mut index = 0;
@@ -140,9 +136,9 @@ fn a_shard_with_several_rings_loses_nothing() {
             .enumerate()
             .for_each(|(number, member)| member.go(number));
         server.wait_for_connections(members.len() + 1);
-        broadcast(&mut publisher, &mut members, 2 * round);
+        broadcast(&publisher, &mut members, 2 * round);
         members.extend((0..gone).map(|number| Member::new(&server, number)));
-        broadcast(&mut publisher, &mut members, 2 * round + 1);
+        broadcast(&publisher, &mut members, 2 * round + 1);
     }
     assert_eq!(server.counter("rings"), rings);
     drop(members);

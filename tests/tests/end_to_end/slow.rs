@@ -1,19 +1,35 @@
 //! Readers that are too slow, and messages that are large: everybody else loses nothing, and the
 //! slow one either all of it or its connection.
 
-use shardcast_tests::{CLOSE, Client, FIN, PING, Raw, Server, TEXT, config, frame};
+use shardcast_tests::{CLOSE, Client, FIN, Honest, PING, Raw, Server, TEXT, config, frame, report};
 use std::thread;
 use std::time::Duration;
 
 const MESSAGE_BYTES: usize = 32 << 10;
 
-/// Message number `number` to the room `r`, and what its members hear.
-fn numbered(number: usize, from: &str) -> (String, String) {
-    let data = format!("\"{number:0>width$}\"", width = MESSAGE_BYTES);
-    (
-        format!(r#"{{"type":"broadcast","room":"r","data":{data},"echo":false}}"#),
-        format!(r#"{{"type":"message","room":"r","from":"{from}","data":{data}}}"#),
-    )
+/// The data of message number `number`.
+fn padded(number: usize) -> String {
+    format!("{number:0>MESSAGE_BYTES$}")
+}
+
+/// What a member of the room `r` is sent of it.
+fn numbered(number: usize, from: &str) -> String {
+    let data = padded(number);
+    format!(r#"{{"type":"message","room":"r","from":"{from}","data":"{data}"}}"#)
+}
+
+/// Publishes it, and not to itself.
+#[track_caller]
+fn publish(publisher: &Honest, number: usize) {
+    publisher.say(publisher.publishing("r", &padded(number)).without_echo());
+}
+
+/// A member hears this next.
+#[track_caller]
+fn check_heard(member: &mut Honest, from: &str, data: &str) {
+    let message = member.hear("r");
+    assert_eq!(message.from(), Some(from));
+    assert!(message.read::<String>().expect("a text") == data);
 }
 
 #[test]
@@ -26,28 +42,27 @@ fn a_slow_reader_catches_up_in_order() {
     let mut slow = Raw::narrow(&server);
     slow.join("r");
     let mut fast = server_pair(&server);
-    let mut publisher = Client::native(&server);
+    let publisher = Honest::of(&server);
     let from = publisher.id().to_owned();
     thread::scope(|scope| {
         for client in &mut fast {
             scope.spawn(|| {
-                (0..MESSAGES).for_each(|number| client.expect(&numbered(number, &from).1))
+                (0..MESSAGES).for_each(|number| check_heard(client, &from, &padded(number)));
             });
         }
-        (0..MESSAGES).for_each(|number| publisher.say(&numbered(number, &from).0));
+        (0..MESSAGES).for_each(|number| publish(&publisher, number));
     });
     server.wait_until("only one that waits", |server| {
         server.sum(|shard| &shard.outboxes) == 1
     });
     assert!(server.sum(|shard| &shard.outbox_bytes) > MESSAGE_BYTES as u64);
-    publisher.check(
-        r#"{"type":"broadcast","room":"r","data":"last","report":true}"#,
-        r#"{"type":"ack","delivered":2,"queued":1,"dropped":0,"conflated":0,"catching_up":0}"#,
-    );
-    (0..MESSAGES).for_each(|number| assert!(slow.hear() == numbered(number, &from).1, "{number}"));
+    let receipt = publisher.say(publisher.publishing("r", &"last").with_report());
+    assert_eq!(receipt, report(2, 1));
+    (0..MESSAGES).for_each(|number| assert!(slow.hear() == numbered(number, &from), "{number}"));
     let last = format!(r#"{{"type":"message","room":"r","from":"{from}","data":"last"}}"#);
     assert_eq!(slow.hear(), last);
-    fast.iter_mut().for_each(|client| client.expect(&last));
+    fast.iter_mut()
+        .for_each(|client| check_heard(client, &from, "last"));
     server.wait_until("empty outboxes", |server| {
         server.sum(|shard| &shard.outboxes) + server.sum(|shard| &shard.outbox_bytes) == 0
     });
@@ -58,8 +73,8 @@ fn a_slow_reader_catches_up_in_order() {
 }
 
 /// Two members of `r`.
-fn server_pair(server: &Server) -> Vec<Client> {
-    let mut pair: Vec<Client> = (0..2).map(|_| Client::native(server)).collect();
+fn server_pair(server: &Server) -> Vec<Honest> {
+    let mut pair: Vec<Honest> = (0..2).map(|_| Honest::of(server)).collect();
     pair.iter_mut().for_each(|client| {
         client.join("r");
     });
@@ -68,16 +83,15 @@ fn server_pair(server: &Server) -> Vec<Client> {
 
 /// Publishes, the fast members keeping step, until the slow one is closed. How many messages that
 /// took.
-fn fill(server: &Server, fast: &mut [Client]) -> usize {
+fn fill(server: &Server, fast: &mut [Honest]) -> usize {
     /// 64 MiB: more than any kernel keeps for one socket.
     const MESSAGES_MAX: usize = 2048;
     let from = fast[0].id().to_owned();
     for number in 0..MESSAGES_MAX {
-        let (request, heard) = numbered(number, &from);
-        fast[0].say(&request);
+        publish(&fast[0], number);
         fast[1..]
             .iter_mut()
-            .for_each(|client| client.expect(&heard));
+            .for_each(|client| check_heard(client, &from, &padded(number)));
         if server.sum(|shard| &shard.closed_slow) == 1 {
             return number;
         }
@@ -93,10 +107,8 @@ fn a_reader_that_is_too_slow_is_closed_behind_what_it_is_owed() {
     let mut fast = server_pair(&server);
     let from = fast[0].id().to_owned();
     let messages = fill(&server, &mut fast);
-    fast[0].check(
-        r#"{"type":"broadcast","room":"r","data":0,"echo":false,"report":true}"#,
-        r#"{"type":"ack","delivered":1,"queued":0,"dropped":0,"conflated":0,"catching_up":0}"#,
-    );
+    let last = fast[0].publishing("r", &0).without_echo();
+    assert_eq!(fast[0].say(last.with_report()), report(1, 0));
     let mut heard = 0;
     loop {
         let (first, payload) = slow.frame();
@@ -104,14 +116,14 @@ fn a_reader_that_is_too_slow_is_closed_behind_what_it_is_owed() {
             assert_eq!(payload, b"\x03\xf0too slow");
             break;
         }
-        assert!(payload == numbered(heard, &from).1.as_bytes(), "{heard}");
+        assert!(payload == numbered(heard, &from).as_bytes(), "{heard}");
         heard += 1;
     }
     // All but those that found it full.
     assert!(heard > 0 && heard <= messages, "{heard} of {messages}");
     slow.send(&frame(FIN | CLOSE, b"\x03\xf0"));
     slow.ended();
-    fast.into_iter().for_each(Client::leave);
+    fast.into_iter().for_each(Honest::leave);
     server.wait_until_empty();
 }
 
@@ -127,7 +139,7 @@ fn a_reader_that_never_reads_is_cut_off() {
     server.wait_until("the close deadline", |server| {
         server.sum(|shard| &shard.connections) == 2 && server.sum(|shard| &shard.outbox_bytes) == 0
     });
-    fast.into_iter().for_each(Client::leave);
+    fast.into_iter().for_each(Honest::leave);
     server.wait_until_empty();
     drop(slow);
 }

@@ -105,6 +105,50 @@ fn a_page_that_is_cut_off_goes_on_where_it_was() {
     assert_eq!(page.said(), "closed ");
 }
 
+#[test]
+fn the_page_of_the_examples_talks() {
+    const EXAMPLE: &str = include_str!("../../../client/js/examples/page.html");
+    let served = serve(&Certificates::make(), "[namespaces.chat]\nhistory = 100\n");
+    let page = Page::open();
+    load(&page);
+    let (markup, rest) = EXAMPLE
+        .split_once("<script type=\"module\">")
+        .expect("a script");
+    let (script, _) = rest.split_once("</script>").expect("its end");
+    let address = format!("ws://{}/ws", served.address("ws"));
+    let script = script
+        .replace(r#"import { Client } from "../dist/shardcast.js";"#, "")
+        .replace("ws://127.0.0.1:8000/ws", &address);
+    let markup = serde_json::to_string(markup).expect("text");
+    // What changes on the page is said.
+    page.run(&format!(
+        r#"document.body.innerHTML = {markup};
+        new MutationObserver((changes) => changes.forEach(({{ target, addedNodes }}) =>
+            addedNodes.forEach((node) => say(target.id, node.textContent))))
+            .observe(document.body, {{ childList: true, subtree: true }});"#
+    ));
+    page.run(&script);
+    assert_eq!(page.said(), "state connected");
+    let talk = |text: &str| {
+        page.run(&format!(
+            r##"document.querySelector("#say [name=text]").value = "{text}";
+            document.querySelector("#say").requestSubmit();"##
+        ));
+    };
+    talk("hello");
+    assert_eq!(page.said(), "lobby hello");
+    let call = r#"{"room":"chat:lobby","code":1012,"reason":"again"}"#;
+    assert_eq!(served.call("/api/disconnect", call).0, 200);
+    assert_eq!(page.said(), "state connecting");
+    talk("it waited");
+    assert_eq!(page.said(), "state connected");
+    assert_eq!(page.said(), "state recovering");
+    // Whichever comes first.
+    let mut said = [page.said(), page.said()];
+    said.sort();
+    assert_eq!(said, ["lobby it waited", "state connected"]);
+}
+
 /// Imports the module that was built, as a page does that serves it.
 fn load(page: &Page) {
     let module = installed::client_js().join("dist/shardcast.js");

@@ -54,6 +54,19 @@ fn commands() {
     }
 }
 
+/// Of whatever type: what is no `traceparent` is none.
+#[test]
+fn what_is_no_traceparent_is_taken_as_none() {
+    for none in ["5", "[]", "{}", "true", "null", r#""00-ab""#] {
+        let message = format!(r#"{{"type":"broadcast","room":"r","data":1,"traceparent":{none}}}"#);
+        check(
+            Dialect::NativeJson,
+            message.as_bytes(),
+            &[r#"broadcast room="r" data=1 (unless done)"#],
+        );
+    }
+}
+
 #[test]
 fn a_message_of_the_wrong_kind_is_refused() {
     for (dialect, payload, expected) in [

@@ -81,7 +81,7 @@ impl<'b, S: Span<'b>> Keys<S> {
                 room: None,
                 request,
                 data: self.get(Key::Data as usize).map(Into::into),
-                trace: self.trace()?,
+                trace: self.trace(),
             });
         }
         self.method_with_keys(method, id, reply)
@@ -101,7 +101,7 @@ impl<'b, S: Span<'b>> Keys<S> {
             room: optional.room(),
             request: optional.request(method, self)?,
             data: self.get(Key::Data as usize).map(Into::into),
-            trace: self.trace()?,
+            trace: self.trace(),
         })
     }
 
@@ -119,24 +119,23 @@ impl<'b, S: Span<'b>> Keys<S> {
             room: self.optional()?.room,
             request: Request::Call { name },
             data: self.get(Key::Data as usize).map(Into::into),
-            trace: self.trace()?,
+            trace: self.trace(),
         })
     }
 
     /// What the client has the request belong to. What is no `traceparent` is none.
     #[inline(always)]
-    fn trace(&self) -> Result<Option<Box<TraceParent>>, Wrong> {
+    fn trace(&self) -> Option<Box<TraceParent>> {
         match self.has_any(Key::Traceparent.bit()) {
             true => self.some_trace(),
-            false => Ok(None),
+            false => None,
         }
     }
 
     #[cold]
-    fn some_trace(&self) -> Result<Option<Box<TraceParent>>, Wrong> {
-        let text = self.string(Key::Traceparent)?;
-        let trace = text.and_then(|text| TraceParent::parse(&text));
-        Ok(trace.map(Box::new))
+    fn some_trace(&self) -> Option<Box<TraceParent>> {
+        let text = self.string(Key::Traceparent).ok().flatten()?;
+        TraceParent::parse(&text).map(Box::new)
     }
 
     /// The keys that only some requests need. Their types are right in every request.

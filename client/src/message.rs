@@ -90,7 +90,7 @@ pub enum Loss {
     TrimmedByAge,
     /// As many members as may were reading from logs.
     Limit,
-    /// A reconnect to a room that keeps no history.
+    /// A reconnect to a room that keeps no history, or none that this client may read.
     NoHistory,
     /// Nobody took so many items in time.
     Buffer(u64),

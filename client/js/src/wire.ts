@@ -75,8 +75,8 @@ export interface Recovered {
 
 /**
  * Something is missing here. `why` is the server's reason (`epoch_changed`, `trimmed_by_size`,
- * `trimmed_by_age`, `limit`), `no_history` after a reconnect to a room that keeps none, or `buffer`
- * where nobody took `count` items in time.
+ * `trimmed_by_age`, `limit`), `no_history` after a reconnect to a room that keeps none or none that
+ * this client may read, or `buffer` where nobody took `count` items in time.
  */
 export interface Lost {
   type: "lost";

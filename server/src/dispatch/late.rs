@@ -1,6 +1,6 @@
 //! The answers to clients whose requests have waited for other shards.
 //!
-//! Invariant: nothing of a log that no client may name a place in is told. Called by the service.
+//! Invariant: nothing of a log is told to who may not name a place in it. Called by the service.
 
 use crate::dispatch::page::fitting;
 use crate::dispatch::{present, resuming};
@@ -54,11 +54,12 @@ fn answer_join(cx: &mut Context<'_>, call: &OwnedCall, joining: Joining) {
         Err(problem) => return cx.answer_to(call, &Reply::Error(&problem)),
     };
     let shared = cx.shared;
-    let keeps_history = |room: &str| {
+    let identity = cx.identity();
+    let is_told = |room: &str| {
         let resolved = shared.resolve(room);
-        resolved.is_ok_and(|room| room.history().is_some())
+        resolved.is_ok_and(|room| room.tells_place_to(identity))
     };
-    let log = |room: &JoinedRoom| room.log.filter(|_| keeps_history(&room.room));
+    let log = |room: &JoinedRoom| room.log.filter(|_| is_told(&room.room));
     if let (Shape::Room, [room]) = (shape, &*rooms) {
         // Most clients name one, which takes no lists.
         let log = log(room);

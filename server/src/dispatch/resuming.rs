@@ -1,6 +1,6 @@
 //! The answer to a client that goes on with a session: what came of each of its rooms.
 //!
-//! Invariant: nothing of a log that no client may name a place in is told. Called by `late.rs` and
+//! Invariant: nothing of a log is told to who may not name a place in it. Called by `late.rs` and
 //! by the service.
 
 use crate::session::call::OwnedCall;
@@ -14,13 +14,14 @@ use shardcast_protocol::dialect::{Reply, Resumed, ResumedRoom, Resumption};
 /// Answers a client whose session goes on.
 pub(crate) fn answer(cx: &mut Context<'_>, call: &OwnedCall, resuming: &Resuming) {
     let shared = cx.shared;
+    let asker = cx.identity();
     let place = |room: &ResumingRoom| {
         let ResumedPlace::Member(Some(log)) = &room.place else {
             return None;
         };
         let resolved = shared.resolve(&room.room).ok()?;
-        resolved.history()?;
-        Some((epoch_text(log.position), log.position))
+        let is_told = resolved.tells_place_to(asker);
+        is_told.then(|| (epoch_text(log.position), log.position))
     };
     let places: Vec<Option<(EpochText, Position)>> = resuming.rooms.iter().map(place).collect();
     let rooms = resuming.rooms.iter().zip(&places);

@@ -43,6 +43,12 @@ impl ResolvedRoom<'_> {
         self.may(RoomAction::History, caller)
     }
 
+    /// Whether a member hears where the history is: the room has one, and the member may read it.
+    /// Who may not could only name the place to be refused.
+    pub(crate) fn tells_place_to(&self, member: &(impl Caller + ?Sized)) -> bool {
+        self.history().is_some() && self.may_read(member, Standing::Member).is_ok()
+    }
+
     #[cold]
     fn may_all_the_same(
         &self,

@@ -1,7 +1,7 @@
 //! Joining and leaving, for clients and for code alike: all rooms of a request or none, one
 //! outcome.
 
-use crate::namespace::{Denied, Standing};
+use crate::namespace::Denied;
 use crate::rooms::entering::RoomToJoin;
 use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
@@ -308,11 +308,9 @@ fn tell_joined(cx: &mut Context<'_>, joined: &JoinedRoom) {
         return;
     }
     let shared = cx.shared;
-    let readable = shared.resolve(&joined.room).ok().filter(|room| {
-        let may_read = room.may_read(cx.identity(), Standing::Member);
-        room.history().is_some() && may_read.is_ok()
-    });
-    let log = joined.log.filter(|_| readable.is_some());
+    let resolved = shared.resolve(&joined.room);
+    let is_told = resolved.is_ok_and(|room| room.tells_place_to(cx.identity()));
+    let log = joined.log.filter(|_| is_told);
     let epoch = log.map(|log| epoch_text(log.position));
     let position = epoch
         .as_ref()

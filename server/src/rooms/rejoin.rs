@@ -101,7 +101,7 @@ fn ask(
 
 /// What the client may have of what the room keeps.
 fn claim_of(cx: &Context<'_>, room: &ResolvedRoom<'_>, since: Option<Since>) -> Claim {
-    let may_read = room.namespace().may_read(cx.identity(), Standing::Member);
+    let may_read = room.may_read(cx.identity(), Standing::Member);
     match (room.history(), since) {
         (None, _) => Claim::Nothing(LossReason::NoHistory),
         (Some(_), None) => Claim::Nothing(LossReason::NoPosition),

@@ -465,9 +465,15 @@ fn history_is_for_whom_the_namespace_says() {
                 }
             }
         }
-        // Who may join and not read joins, and hears where the room is.
-        let joined = nobody.ask("join_room", json!({"room": "late:a"}));
-        place_in(&joined);
+        // Who may join and not read joins, and hears of no place to come back to: it would be
+        // refused with it. It comes back without.
+        for rooms in [json!({"room": "late:a"}), json!({"rooms": ["late:a"]})] {
+            let joined = nobody.ask("join_room", rooms).to_string();
+            assert!(joined.contains("members"), "{joined}");
+            assert!(!joined.contains("epoch"), "{joined}");
+            assert!(!joined.contains("offset"), "{joined}");
+        }
+        place_in(&staff.ask("join_room", json!({"room": "late:a"})));
         // Whom the server has let in may read what it hears.
         let id = nobody.id().parse().expect("an id");
         crate::wait(handle.join(id, &["sealed:a"])).unwrap();

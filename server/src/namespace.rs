@@ -261,12 +261,12 @@ impl Namespaces {
 
     /// The same with the class of the room's log.
     pub(crate) fn class(&self, room: &str) -> Result<&Class, Denied> {
-        let NamespaceTable {
-            default,
-            named,
-            void,
-            ..
-        } = &*self.0;
+        self.class_or(room, self.0.void.as_ref())
+    }
+
+    /// The same, where this class stands for what is not to be told; `None`: all is told.
+    fn class_or<'n>(&'n self, room: &str, void: Option<&'n Class>) -> Result<&'n Class, Denied> {
+        let NamespaceTable { default, named, .. } = &*self.0;
         let prefixed = if named.is_empty() {
             None
         } else {
@@ -277,7 +277,7 @@ impl Namespaces {
                 // A prefix that is too long for a namespace is not hashed.
                 let known = *Namespace::PREFIX_BYTES.end() >= prefix.len();
                 let found = known.then(|| named.get(prefix)).flatten();
-                let found = found.or(void.as_ref());
+                let found = found.or(void);
                 (found.ok_or(Denied::UnknownNamespace)?, own)
             }
             None => (default, room),
@@ -289,8 +289,7 @@ impl Namespaces {
         if room.len() <= bytes_max && !own.is_empty() && characters.include(own) {
             return Ok(class);
         }
-        void.as_ref()
-            .filter(|_| class.namespace.secret)
+        void.filter(|_| class.namespace.secret)
             .ok_or(Denied::BadName(characters))
     }
 

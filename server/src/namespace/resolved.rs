@@ -26,15 +26,30 @@ impl Namespaces {
         name: &'r str,
         bytes_max: usize,
     ) -> Result<ResolvedRoom<'r>, Denied> {
-        let class = self.class(name)?;
+        ResolvedRoom::of(name, bytes_max, self.class(name)?)
+    }
+
+    /// The same for operators, from whom no namespace is secret.
+    ///
+    /// # Errors
+    /// As for [`Namespaces::resolve`] where no namespace is secret.
+    pub(crate) fn resolve_for_operator<'r>(
+        &'r self,
+        name: &'r str,
+        bytes_max: usize,
+    ) -> Result<ResolvedRoom<'r>, Denied> {
+        ResolvedRoom::of(name, bytes_max, self.class_or(name, None)?)
+    }
+}
+
+impl<'r> ResolvedRoom<'r> {
+    fn of(name: &'r str, bytes_max: usize, class: &'r Class) -> Result<ResolvedRoom<'r>, Denied> {
         if name.len() > bytes_max {
             return Err(Denied::BadName(Characters::Any));
         }
         Ok(ResolvedRoom { name, class })
     }
-}
 
-impl<'r> ResolvedRoom<'r> {
     pub(crate) fn name(&self) -> &'r str {
         self.name
     }

@@ -441,6 +441,31 @@ fn a_secret_namespace_cannot_be_told_from_one_that_does_not_exist() {
 }
 
 #[test]
+fn operators_hear_of_what_there_is_not() {
+    let hidden = Namespace {
+        join: Who::Users,
+        secret: true,
+        ..Namespace::default()
+    };
+    let namespaces = named(&[("hidden", hidden)]);
+    for (room, want) in [
+        ("hidden:x", Ok(())),
+        ("lobby", Ok(())),
+        ("nowhere:x", Err(Denied::UnknownNamespace)),
+        ("hidden:", Err(Denied::BadName(Characters::Any))),
+        ("", Err(Denied::BadName(Characters::Any))),
+    ] {
+        let found = namespaces.resolve_for_operator(room, 255);
+        assert_eq!(found.map(|_| ()), want, "{room:?}");
+    }
+    let seen = namespaces.resolve("nowhere:x", 255).map(|_| ());
+    assert_eq!(seen, Ok(()), "clients are told nothing");
+    let long = "x".repeat(9);
+    let found = namespaces.resolve_for_operator(&long, 8).map(|_| ());
+    assert_eq!(found, Err(Denied::BadName(Characters::Any)));
+}
+
+#[test]
 fn refusals_have_a_code_and_a_text() {
     for (denied, code, message) in [
         (

@@ -175,4 +175,18 @@ impl Shared {
             .get()
             .resolve(room, self.room_name_bytes_max)
     }
+
+    /// The same for an operator, who hears that there is no such room where a client would be
+    /// refused as in a secret namespace.
+    ///
+    /// # Errors
+    /// As for [`Shared::resolve`].
+    pub(crate) fn resolve_for_operator<'r>(
+        &'r self,
+        room: &'r str,
+    ) -> Result<ResolvedRoom<'r>, Denied> {
+        self.namespaces
+            .get()
+            .resolve_for_operator(room, self.room_name_bytes_max)
+    }
 }

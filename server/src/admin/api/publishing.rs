@@ -19,8 +19,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shardcast_engine::{Repeat, Report, SpanKind};
-use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::dialect::centrifuge::PUBLICATION;
+use shardcast_protocol::dialect::{Dialect, Problem};
 use shardcast_protocol::trace_parent::TraceParent;
 use tokio::sync::oneshot;
 
@@ -191,6 +191,10 @@ struct Going<'g> {
 
 impl Going<'_> {
     async fn send(&self, to: Recipients<'_>) -> Result<ReportUnderWay, AdminProblem> {
+        if let Recipients::Room(room) = to {
+            let known = self.handle.shared.resolve_for_operator(room);
+            known.map_err(Problem::from)?;
+        }
         match self.event.to(to, self.except, self.keys)? {
             Some(Outgoing::Publish(target, publish)) => {
                 let publish = (target, &publish);

@@ -178,7 +178,11 @@ impl AdminApi {
     /// # Errors
     /// No room may be called so.
     pub(crate) fn room_topic(&self, room: &str) -> Result<TopicName, AdminProblem> {
-        let resolved = self.handle.shared.resolve(room).map_err(Problem::from)?;
+        let resolved = self
+            .handle
+            .shared
+            .resolve_for_operator(room)
+            .map_err(Problem::from)?;
         Ok(TopicName::Room(resolved.name().into()))
     }
 
@@ -236,7 +240,11 @@ impl AdminApi {
     pub(crate) async fn room(&self, room: &str) -> Result<RoomDetail, AdminProblem> {
         let topic = self.room_topic(room)?;
         let (knows_members, keeps_history) = {
-            let resolved = self.handle.shared.resolve(room).map_err(Problem::from)?;
+            let resolved = self
+                .handle
+                .shared
+                .resolve_for_operator(room)
+                .map_err(Problem::from)?;
             (resolved.presence().is_some(), resolved.history().is_some())
         };
         let found = self.handle.topic_at_home(topic.clone()).await?;
@@ -279,7 +287,7 @@ impl AdminApi {
     ) -> Result<PresenceMembers, AdminProblem> {
         let limit = limit_of(call.limit)?;
         let knows_members = {
-            let room = self.handle.shared.resolve(&call.room);
+            let room = self.handle.shared.resolve_for_operator(&call.room);
             room.map_err(Problem::from)?.presence().is_some()
         };
         if !knows_members {

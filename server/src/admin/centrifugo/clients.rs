@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::requests::{
     DisconnectParams, EndParams, RefreshParams, SubscribeParams, UnsubscribeParams,
 };
-use super::rooms::position_of;
+use super::rooms::{is_known, position_of};
 use crate::auth::rules::unix_now;
 use crate::rooms::entering::RoomToJoin;
 use crate::session::context::Context;
@@ -70,6 +70,7 @@ async fn each<R: Send + 'static>(
 }
 
 pub(crate) async fn subscribe(handle: &Handle, asked: SubscribeParams) -> Done {
+    is_known(handle, &asked.channel)?;
     let since = asked.recover_since.as_ref().map(position_of);
     let info = asked.info.filter(|info| !info.is_null());
     for connection in connections(handle, &asked.user, &asked.client).await? {

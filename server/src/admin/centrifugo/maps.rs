@@ -19,7 +19,7 @@ use shardcast_protocol::dialect::centrifuge::PUBLICATION;
 
 /// That a channel is a map.
 fn is_map(handle: &Handle, channel: &str) -> Result<(), ApiError> {
-    let room = handle.shared.resolve(channel);
+    let room = handle.shared.resolve_for_operator(channel);
     let room = room.map_err(dialect::Problem::from)?;
     let map = room.map().map(|_| ());
     map.ok_or_else(|| ApiError::bad_request("the channel is no map"))

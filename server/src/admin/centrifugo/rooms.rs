@@ -98,12 +98,19 @@ pub(super) fn event_with(
     Ok(Cow::Owned(tagged(tags)))
 }
 
+/// That there can be such a channel.
+pub(super) fn is_known(handle: &Handle, channel: &str) -> Result<(), ApiError> {
+    let room = handle.shared.resolve_for_operator(channel);
+    Ok(room.map(|_| ()).map_err(dialect::Problem::from)?)
+}
+
 async fn publish_to(
     handle: &Handle,
     channel: &str,
     key: Option<&str>,
     (event, said): (&str, &Said<'_>),
 ) -> Done {
+    is_known(handle, channel)?;
     let to = handle.to(channel);
     let to = match key {
         Some(key) if !key.is_empty() => to.key(key),
@@ -148,7 +155,7 @@ struct Members {
 
 async fn members(handle: &Handle, channel: &str) -> Result<Members, ApiError> {
     let knows_members = {
-        let room = handle.shared.resolve(channel);
+        let room = handle.shared.resolve_for_operator(channel);
         let room = room.map_err(dialect::Problem::from)?;
         room.presence().is_some()
     };
@@ -224,7 +231,7 @@ pub(super) fn position_of(position: &PositionParams) -> Since {
 
 /// That a channel keeps history.
 fn has_history(handle: &Handle, channel: &str) -> Result<(), ApiError> {
-    let room = handle.shared.resolve(channel);
+    let room = handle.shared.resolve_for_operator(channel);
     let room = room.map_err(dialect::Problem::from)?;
     let history = room.history();
     history.map(|_| ()).ok_or(ApiError::NOT_AVAILABLE)

@@ -12,7 +12,7 @@ use crate::wire::failure::Failure;
 pub(crate) use reader::Reader;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shardcast_protocol::dialect::{Code, Encoding, Problem, Value};
+use shardcast_protocol::dialect::{Code, DEPTH_MAX, Encoding, Problem, Value};
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
 use std::cell::Cell;
@@ -50,12 +50,23 @@ pub(crate) fn write(
     match written {
         Ok(()) if has_bytes.get() => Ok(Wrote::Bytes),
         Ok(()) => Ok(Wrote::NoBytes),
-        Err(Unwritable::TooDeep) => {
-            Err(Problem::new(Code::HandlerFailed, Unwritable::TooDeep.to_string()).into())
-        }
+        Err(Unwritable::TooDeep) => Err(too_deep(nesting).into()),
         Err(error @ Unwritable::Other(_)) => Err(error.into()),
     }
 }
+
+/// What whoever had it said hears of a value that nests too deeply.
+#[cold]
+fn too_deep(nesting: Nesting) -> Problem {
+    match nesting {
+        Nesting::Answer => Problem::new(Code::HandlerFailed, Unwritable::TooDeep.to_string()),
+        Nesting::Event => Problem::new(Code::BadRequest, EVENT_TOO_DEEP),
+    }
+}
+
+const EVENT_TOO_DEEP: &str =
+    "data nests too deeply: at most 125 arrays and objects may stand one in the other";
+const _: () = assert!(DEPTH_MAX - Nesting::Event as u32 == 125);
 
 /// Whether there are bytes in what was written. JSON has text for them, which stays text when it is
 /// translated.

@@ -218,6 +218,62 @@ fn what_is_not_understood_is_a_problem_and_changes_nothing() {
     assert_eq!(served.metric("publishes_total"), 0);
 }
 
+/// A secret namespace hides from clients which others there are, not from operators.
+#[test]
+fn a_namespace_that_there_is_not_is_a_problem_beside_a_secret_one() {
+    let folder = Folder::new("beside");
+    let served = folder.serve("[namespaces.hidden]\nsecret = true\njoin = \"users\"\n");
+    let mut ann = folder.user(&served, "ann");
+    for (path, body) in [
+        ("/api/publish", json!({"room": "none:a", "data": 1})),
+        ("/api/join", json!({"user": "ann", "room": "none:a"})),
+        ("/api/history", json!({"room": "none:a"})),
+    ] {
+        let problem = post(&served, path, 400, &body);
+        assert!(problem["detail"].is_string(), "{path}: {problem}");
+    }
+    for (path, body) in [
+        ("publish", json!({"channel": "none:a", "data": 1})),
+        ("subscribe", json!({"user": "ann", "channel": "none:a"})),
+        ("history", json!({"channel": "none:a"})),
+    ] {
+        let answer = post(&served, &format!("/centrifugo/api/{path}"), 200, &body);
+        assert_eq!(answer["error"]["code"], 102, "{path}: {answer}");
+    }
+    let both = json!({"channels": ["none:a", "hidden:a"], "data": 1});
+    let answer = post(&served, "/centrifugo/api/broadcast", 200, &both);
+    assert_eq!(answer["result"]["responses"][0]["error"]["code"], 102);
+    assert!(answer["result"]["responses"][1]["result"].is_object());
+    assert_eq!(served.metric("publishes_total"), 1);
+    ann.check_quiet();
+}
+
+/// Data that no client could read is refused, and not the server's failure.
+#[test]
+fn data_that_nests_too_deeply_is_not_understood() {
+    let folder = Folder::new("deep");
+    let served = folder.serve("");
+    let deep = |depth| (1..depth).fold(json!([]), |inner, _| json!([inner]));
+    for (depth, status) in [(125, 200), (126, 400)] {
+        let data = deep(depth);
+        let call = json!({"room": "free:a", "data": data});
+        let answer = post(&served, "/api/publish", status, &call);
+        let batch = json!({"requests": [{"publish": call}]});
+        let answers = post(&served, "/api/batch", 200, &batch).to_string();
+        let command = json!({"channel": "free:a", "data": data});
+        let told = post(&served, "/centrifugo/api/publish", 200, &command);
+        if status == 400 {
+            let detail = answer["detail"].as_str().expect("a detail");
+            assert!(detail.contains("nests too deeply"), "{detail}");
+            assert!(answers.contains("nests too deeply"), "{answers}");
+            assert_eq!(told["error"]["code"], 107, "{told}");
+        } else {
+            assert!(told["result"].is_object(), "{told}");
+        }
+    }
+    assert_eq!(served.metric("publishes_total"), 3);
+}
+
 #[test]
 fn a_batch_is_done_in_its_order_and_each_part_has_its_own_answer() {
     let folder = Folder::new("batch");

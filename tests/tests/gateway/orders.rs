@@ -51,6 +51,10 @@ fn commands(me: &str) -> Vec<(Value, Option<&'static str>)> {
             Some("bad_request"),
         ),
         (
+            json!({"publish": {"room": "third", "event": "x", "data": "deep"}}),
+            Some("bad_request"),
+        ),
+        (
             json!({"join": {"connection": nobody, "rooms": ["third"]}}),
             Some("not_joined"),
         ),
@@ -95,5 +99,5 @@ fn a_backend_commands_and_hears_what_became_of_it() {
     let done = "shardcast_gateway_commands_total{command=\"publish\",outcome=\"done\"}";
     assert_eq!(sample(&server, done), 2);
     let failed = "shardcast_gateway_commands_total{command=\"publish\",outcome=\"failed\"}";
-    assert_eq!(sample(&server, failed), 2);
+    assert_eq!(sample(&server, failed), 3);
 }

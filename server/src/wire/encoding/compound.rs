@@ -2,6 +2,7 @@
 
 use super::key::KeyWriter;
 use super::writer::{Container, Unwritable, Writer};
+use serde::de::IgnoredAny;
 use serde::ser::{self, Serialize};
 use shardcast_protocol::dialect::{Encoding, Value};
 use shardcast_protocol::json::Raw;
@@ -195,6 +196,15 @@ impl ser::SerializeStructVariant for Compound<'_> {
     }
 }
 
+/// Why a text is no value where it stands.
+#[cold]
+fn why_not(text: &str) -> Unwritable {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(IgnoredAny) => Unwritable::TooDeep,
+        Err(error) => ser::Error::custom(error),
+    }
+}
+
 /// A struct's.
 #[derive(Debug)]
 pub(crate) enum Fields<'w> {
@@ -218,8 +228,7 @@ impl ser::SerializeStruct for Fields<'_> {
                 let text = serde_json::to_value(value).map_err(ser::Error::custom)?;
                 let text = text.as_str().unwrap_or_default();
                 let raw = Raw::parse_inside(text, writer.outer);
-                let raw =
-                    raw.ok_or_else(|| ser::Error::custom("no JSON, or it nests too deeply"))?;
+                let raw = raw.ok_or_else(|| why_not(text))?;
                 Value::Json(raw).write(writer.out, writer.encoding);
                 Ok(())
             }

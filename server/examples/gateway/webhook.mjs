@@ -60,8 +60,9 @@ const server = createServer(async (request, response) => {
   try {
     answer(200, decide(JSON.parse(body)));
   } catch (error) {
+    // No 500: what one client sends would have the server take the backend for one that fails.
     console.error(error);
-    answer(500, { message: "the backend failed" });
+    answer(200, reject("handler_failed", "the backend failed"));
   }
 });
 // Longer than the server leaves a connection alone, so that requests rarely meet one that ends.

@@ -44,6 +44,11 @@ fn converse(server: &Served) {
             r#"{"type":"nobody","id":5}"#,
             r#"{"type":"error","id":5,"code":"unknown_type","message":"there is no nobody","retryable":false}"#,
         ),
+        // What a backend cannot read is one client's fault, and no failure of the backend.
+        (
+            r#"{"type":"add","id":9,"data":"x"}"#,
+            r#"{"type":"error","id":9,"code":"handler_failed","message":"the backend failed","retryable":false}"#,
+        ),
     ] {
         exchange(&mut bob, said, answer);
     }
@@ -95,7 +100,7 @@ fn check_counts(server: &Served) {
         ("publish", "accepted", 1),
         ("publish", "rejected", 1),
         ("rpc", "accepted", 2),
-        ("rpc", "rejected", 1),
+        ("rpc", "rejected", 2),
         ("rpc", "unavailable", 0),
     ] {
         assert_eq!(calls(server, event, outcome), count, "{event} {outcome}");

@@ -2,7 +2,7 @@
 //! were closed for it, it is what it was.
 
 use shardcast_tests::{
-    FIN, Honest, PATIENCE, PONG, Served, TEXT, frame, is_reached_within, upgrade,
+    Client, FIN, PATIENCE, PONG, Served, TEXT, frame, is_reached_within, upgrade,
 };
 use socket2::{Domain, Socket, Type};
 use std::io::Write;
@@ -64,27 +64,26 @@ fn wait_until(served: &Served, what: &str, reached: impl FnMut() -> bool) {
 }
 
 /// A server that has served somebody, and the memory that it has.
-fn serve(settings: &str) -> (Served, Honest, u64) {
+fn serve(settings: &str) -> (Served, Client, u64) {
     start(&format!("{SERVER}{settings}"))
 }
 
-fn start(toml: &str) -> (Served, Honest, u64) {
+fn start(toml: &str) -> (Served, Client, u64) {
     let served = Served::start(env!("CARGO_BIN_EXE_served"), toml);
-    let honest = Honest::at(served.address("ws"));
-    honest.check_echo(1);
+    let mut honest = Client::native_at(served.address("ws"));
+    honest.check(r#"{"type":"echo","data":1}"#, r#"{"type":"echo","data":1}"#);
     let before = served.resident_bytes();
     (served, honest, before)
 }
 
 /// Nobody is left but the honest client, and nothing of the others.
 #[track_caller]
-fn check_given_back(served: &Served, honest: Honest, before: u64) {
+fn check_given_back(served: &Served, mut honest: Client, before: u64) {
     wait_until(served, "1.3 times what it had", || {
         served.resident_bytes() * 10 <= before * 13
     });
-    honest.check_echo(2);
+    honest.check(r#"{"type":"echo","data":2}"#, r#"{"type":"echo","data":2}"#);
     assert_eq!(served.metric("connections"), 1);
-    honest.leave();
 }
 
 #[test]
@@ -138,7 +137,7 @@ const BUDGET_BYTES: u64 = 192 << 20;
 #[test]
 fn stays_within_its_budget_and_serves_the_others() {
     let budget = format!("[limits]\nmemory = \"{BUDGET_BYTES}\"");
-    let (served, honest, before) = start(&SERVER.replace("[limits]", &budget));
+    let (served, mut honest, before) = start(&SERVER.replace("[limits]", &budget));
     assert!(before < BUDGET_BYTES / 2, "{before}");
     let (mut readers, request) = (readers(&served), request());
     let mut peak = 0;
@@ -150,7 +149,7 @@ fn stays_within_its_budget_and_serves_the_others() {
         }
         asked += READERS as u64 * MESSAGE_BYTES as u64;
         peak = peak.max(served.resident_bytes());
-        honest.check_echo(1);
+        honest.check(r#"{"type":"echo","data":1}"#, r#"{"type":"echo","data":1}"#);
         asked >= wanted && served.metric("closed_memory_total") > 0
     });
     assert!(peak <= BUDGET_BYTES, "{peak}");

@@ -4,11 +4,10 @@ An rpc is answered with who the client is, and what was asked about its session 
 """
 
 import asyncio
-import json
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
+from hooks import serve_hooks
 from shardcast_gateway import serve
 
 # Whoever has a ticket has time to show it.
@@ -49,24 +48,11 @@ async def refresh(user, event):
     return {}
 
 
-class Hook(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        event = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        body = json.dumps(asyncio.run(decide(event, None))).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+def hook(event, *_):
+    return asyncio.run(decide(event, None))
 
 
 if sys.argv[1].isdigit():
-    listening = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Hook)
-    print("ready", flush=True)
-    listening.serve_forever()
+    serve_hooks(int(sys.argv[1]), hook)
 else:
     asyncio.run(serve(sys.argv[1], decide))

@@ -4,10 +4,9 @@ On a socket over the stream, and on a port behind webhooks.
 """
 
 import asyncio
-import json
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from hooks import serve_hooks
 from shardcast_gateway import serve
 
 seen = {}
@@ -23,25 +22,12 @@ async def decide(event, server):
     return {"data": seen, "publish": [said]}
 
 
-class Hook(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        event = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        event["traceparent"] = self.headers.get("traceparent")
-        body = json.dumps(asyncio.run(decide(event, None))).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+def hook(event, headers, _):
+    event["traceparent"] = headers.get("traceparent")
+    return asyncio.run(decide(event, None))
 
 
 if sys.argv[1].isdigit():
-    listening = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Hook)
-    print("ready", flush=True)
-    listening.serve_forever()
+    serve_hooks(int(sys.argv[1]), hook)
 else:
     asyncio.run(serve(sys.argv[1], decide))

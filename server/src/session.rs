@@ -38,6 +38,7 @@ pub(crate) mod resuming;
 pub(crate) mod retry;
 pub(crate) mod returning;
 pub(crate) mod reverse;
+pub(crate) mod settling;
 pub(crate) mod shard_state;
 pub(crate) mod shared;
 pub(crate) mod shelf;

@@ -13,15 +13,10 @@ use crate::auth::verifier::Checking;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Who};
 use crate::session::context::Context;
-use crate::session::handle::{Handle, ShardTask};
 use crate::session::identity::Identity;
-use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, RETRY_AFTER_MS, unavailable};
 use shardcast_protocol::dialect::Problem;
 use std::sync::Arc;
-
-/// What is done with the outcome of a check, on the shard.
-type AfterCheck = Box<dyn FnOnce(&mut Context<'_>, Result<Verified, TokenFault>) + Send>;
 
 /// Checks a token for this purpose, and calls `then` with the outcome: at once, or later if the
 /// connection is still there.
@@ -42,57 +37,27 @@ pub(crate) fn start(
         return Err(Problem::rate_limited(text, RETRY_AFTER_MS));
     }
     match gate.begin(token, purpose) {
-        Checking::Done(outcome) => conclude(cx, outcome, Box::new(then)),
+        Checking::Done(outcome) => conclude(cx, outcome, then),
         Checking::Later(check) => {
-            let guard = CheckGuard {
-                handle: cx.handle(),
-                connection: cx.connection(),
-                outcome: Err(TokenFault::Busy),
-                then: Some(Box::new(then)),
-            };
             cx.session.more().is_checking = true;
-            // If the runtime has ended, it drops the future at once, and the outcome comes after
-            // this call.
-            let run = async move { guard.end(check.finish().await) };
-            drop(cx.shared.runtime.spawn(run));
+            let dropped = Err(TokenFault::Busy);
+            cx.settle_later(check.finish(), dropped, move |cx, outcome| {
+                if let Some(more) = cx.session.some_mut() {
+                    more.is_checking = false;
+                }
+                conclude(cx, outcome, then);
+                cx.session.shrink();
+            });
         }
     }
     Ok(())
 }
 
-/// Goes with a check's future, and posts an outcome to the shard when it is dropped, however that
-/// comes about.
-struct CheckGuard {
-    handle: Handle,
-    connection: ConnectionId,
+fn conclude(
+    cx: &mut Context<'_>,
     outcome: Result<Verified, TokenFault>,
-    then: Option<AfterCheck>,
-}
-
-impl CheckGuard {
-    fn end(mut self, outcome: Result<Verified, TokenFault>) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for CheckGuard {
-    fn drop(&mut self) {
-        let Some(then) = self.then.take() else {
-            return;
-        };
-        let outcome = std::mem::replace(&mut self.outcome, Err(TokenFault::Busy));
-        let task = ShardTask(Box::new(move |cx| {
-            if let Some(more) = cx.session.some_mut() {
-                more.is_checking = false;
-            }
-            conclude(cx, outcome, then);
-            cx.session.shrink();
-        }));
-        self.handle.post_later(self.connection, task);
-    }
-}
-
-fn conclude(cx: &mut Context<'_>, outcome: Result<Verified, TokenFault>, then: AfterCheck) {
+    then: impl FnOnce(&mut Context<'_>, Result<Verified, TokenFault>),
+) {
     let counted = outcome.as_ref().map(|_| ()).map_err(|fault| *fault);
     if let Some(gate) = &cx.shared.gate {
         gate.counts().count(counted);

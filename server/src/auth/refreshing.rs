@@ -10,20 +10,15 @@
 use crate::audit::event::AuditEvent;
 use crate::auth::claims::Claims;
 use crate::session::context::Context;
-use crate::session::handle::{Handle, ShardTask};
 use crate::session::identity::Identity;
 use crate::session::refreshing::{
     RefreshCause, RefreshGrant, RefreshHook, RefreshOutcome, RefreshQuestion,
 };
 use crate::session::validity::{ExpiryAsking, ExpiryTelling, GivenBy, ProvedTimes, Validity};
-use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{RETRY_AFTER_MS, unavailable};
 use shardcast_protocol::dialect::{Code, Problem};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What is done with the outcome of a question, on the shard.
-type AfterRefresh = Box<dyn FnOnce(&mut Context<'_>, RefreshOutcome) + Send>;
 
 /// Below this the application is not asked once more.
 const AGAIN_LEFT_MS_MIN: u64 = 1_000;
@@ -272,42 +267,6 @@ fn ask(
     question: RefreshQuestion,
     then: impl FnOnce(&mut Context<'_>, RefreshOutcome) + Send + 'static,
 ) {
-    let guard = RefreshGuard {
-        handle: cx.handle(),
-        connection: cx.connection(),
-        outcome: None,
-        then: Some(Box::new(then)),
-    };
-    let answer = (hook.ask)(question);
-    // If the runtime has ended, it drops the future at once, and the outcome comes after this call.
-    let run = async move { guard.end(answer.await) };
-    drop(cx.shared.runtime.spawn(run));
-}
-
-/// Goes with a question's future, and posts an outcome to the shard when it is dropped, however
-/// that comes about.
-struct RefreshGuard {
-    handle: Handle,
-    connection: ConnectionId,
-    outcome: Option<RefreshOutcome>,
-    then: Option<AfterRefresh>,
-}
-
-impl RefreshGuard {
-    fn end(mut self, outcome: RefreshOutcome) {
-        self.outcome = Some(outcome);
-    }
-}
-
-impl Drop for RefreshGuard {
-    fn drop(&mut self) {
-        let Some(then) = self.then.take() else {
-            return;
-        };
-        let outcome = self.outcome.take();
-        let outcome =
-            outcome.unwrap_or_else(|| RefreshOutcome::Undecided(unavailable("the server stops")));
-        let task = ShardTask(Box::new(move |cx| then(cx, outcome)));
-        self.handle.post_later(self.connection, task);
-    }
+    let dropped = RefreshOutcome::Undecided(unavailable("the server stops"));
+    cx.settle_later((hook.ask)(question), dropped, then);
 }

@@ -343,29 +343,42 @@ impl World {
             self.at(pause, Event::Fault);
         }
     }
+}
 
-    /// What the answers said is what the logs have.
-    fn judge_receipts(&mut self) -> (u64, u64) {
-        let (mut answered, mut failed) = (0, 0);
-        let log = self.log.lock().expect("not poisoned");
-        for (number, room, mut receiver) in self.receipts.drain(..) {
-            let Ok(answer) = receiver.try_recv() else {
-                panic!("a publish is not settled");
-            };
-            let Ok(answer) = answer else {
-                failed += 1;
-                continue;
-            };
-            answered += 1;
-            let receipt: Receipt = answer.read().expect("a receipt");
-            let (epoch, offset) = (
-                receipt.epoch.expect("history"),
-                receipt.offset.expect("history"),
-            );
-            assert_eq!(log.get(&epoch, room, offset), Some(number));
-        }
-        log.assert_once();
-        (answered, failed)
+/// What the answers to these publishes said is what the logs have: how many were answered, and how
+/// many failed.
+pub(crate) fn judge_receipts(
+    receipts: impl IntoIterator<Item = (u64, usize, Settling)>,
+    log: &server::Logs,
+) -> (u64, u64) {
+    let (mut answered, mut failed) = (0, 0);
+    for (number, room, mut receiver) in receipts {
+        let Ok(answer) = receiver.try_recv() else {
+            panic!("a publish is not settled");
+        };
+        let Ok(answer) = answer else {
+            failed += 1;
+            continue;
+        };
+        answered += 1;
+        let receipt: Receipt = answer.read().expect("a receipt");
+        let place = receipt.epoch.zip(receipt.offset);
+        let (epoch, offset) = place.expect("it keeps history");
+        assert_eq!(log.get(&epoch, room, offset), Some(number));
+    }
+    log.assert_once();
+    (answered, failed)
+}
+
+/// Each room was heard to the end of its log.
+pub(crate) fn check_ends(heard: &BTreeMap<usize, Heard>, log: &server::Logs, seed: u64) {
+    for (room, heard) in heard {
+        let (epoch, last) = heard.at.clone().expect("it has heard something");
+        assert_eq!(
+            (&*epoch, last),
+            (log.newest(), log.last(*room)),
+            "seed {seed}: to the end"
+        );
     }
 }
 
@@ -422,17 +435,10 @@ fn check(seed: u64, encoding: Encoding, adaptive: Adaptive) {
     }
     while world.step(end + Duration::from_secs(600)) {}
     assert_eq!(world.core.state(), State::Connected, "seed {seed}");
-    let (answered, failed) = world.judge_receipts();
-    let heard = world.heard.lock().expect("not poisoned");
     let log = world.log.lock().expect("not poisoned");
-    for (room, heard) in heard.iter() {
-        let (epoch, last) = heard.at.clone().expect("it has heard something");
-        assert_eq!(
-            (&*epoch, last),
-            (log.newest(), log.last(*room)),
-            "seed {seed}: to the end"
-        );
-    }
+    let (answered, failed) = judge_receipts(world.receipts.drain(..), &log);
+    let heard = world.heard.lock().expect("not poisoned");
+    check_ends(&heard, &log, seed);
     let sum = |of: fn(&Heard) -> u64| heard.values().map(of).sum::<u64>();
     let (messages, losses) = (sum(|heard| heard.messages), sum(|heard| heard.losses));
     let counts = &world.core.counts;

@@ -1,9 +1,8 @@
 //! What must hold of a pool at the end of its day.
 
 use super::{CONNECTIONS, DAY, Happening, PoolDay, ROOMS};
-use crate::core::simulation::Heard;
+use crate::core::simulation::{Heard, check_ends, judge_receipts};
 use crate::encoding::Encoding;
-use crate::message::Receipt;
 use crate::policy::PoolPolicy;
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -25,28 +24,6 @@ impl PoolDay {
         (0..ROOMS).for_each(|room| self.publish_elsewhere(room));
         while self.step(end + Duration::from_secs(600)) {}
     }
-
-    /// What the answers said is what the logs have: how many were answered, and how many failed.
-    fn judge(&mut self) -> (u64, u64) {
-        let (mut answered, mut failed) = (0, 0);
-        let log = self.log.lock().expect("not poisoned");
-        for (number, room, mut receiver) in self.published.drain(..) {
-            let Ok(answer) = receiver.try_recv() else {
-                panic!("a publish is not settled");
-            };
-            let Ok(answer) = answer else {
-                failed += 1;
-                continue;
-            };
-            answered += 1;
-            let receipt: Receipt = answer.read().expect("a receipt");
-            let place = receipt.epoch.zip(receipt.offset);
-            let (epoch, offset) = place.expect("it keeps history");
-            assert_eq!(log.get(&epoch, room, offset), Some(number));
-        }
-        log.assert_once();
-        (answered, failed)
-    }
 }
 
 fn check(seed: u64, encoding: Encoding, policy: PoolPolicy) {
@@ -62,18 +39,11 @@ fn check(seed: u64, encoding: Encoding, policy: PoolPolicy) {
     assert_eq!(day.pool.healthy(), CONNECTIONS, "seed {seed}");
     let ended = day.parties.iter().filter(|party| party.has_ended);
     assert_eq!(ended.count(), 1, "seed {seed}");
-    let (answered, failed) = day.judge();
-    let heard = day.heard.lock().expect("not poisoned");
     let log = day.log.lock().expect("not poisoned");
+    let (answered, failed) = judge_receipts(day.published.drain(..), &log);
+    let heard = day.heard.lock().expect("not poisoned");
     assert_eq!(heard.len(), ROOMS);
-    for (room, heard) in heard.iter() {
-        let (epoch, last) = heard.at.clone().expect("it has heard something");
-        assert_eq!(
-            (&*epoch, last),
-            (log.newest(), log.last(*room)),
-            "seed {seed}: to the end"
-        );
-    }
+    check_ends(&heard, &log, seed);
     let sum = |of: fn(&Heard) -> u64| heard.values().map(of).sum::<u64>();
     let (messages, losses) = (sum(|heard| heard.messages), sum(|heard| heard.losses));
     assert!(
